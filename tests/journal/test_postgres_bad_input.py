@@ -1,23 +1,19 @@
 """Databases that can't be a journal: each is one sentence, and nothing is lost."""
 
-import logging
 import re
 import subprocess
 import sys
-import traceback
 
 import pytest
 
-from livepeer_async import AsyncLivepeer, JournalError, UploadInUse
+from journal.refusals import SECRET, fail_with
 from livepeer_async.journal.journal import Journal
-from support.constants import NO_RETRIES, UNREACHABLE_API
 from support.fake_postgres import FakePostgres, fatal, welcome
 from support.postgres import USER
 from support.records import RECORD, read_record
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "s3cr3t"
 READER = "reader"
 NO_RIGHTS = (
     "can't be used, the role lacks rights: the first start needs CREATE on the database, or a "
@@ -47,25 +43,6 @@ def reader(postgres, postgres_server):
     yield postgres.url_of(user=READER, password=SECRET)
     postgres.execute(f"DROP OWNED BY {READER}")
     postgres_server.execute(f"DROP ROLE {READER}")
-
-
-async def fail_with(url, caplog):
-    """Upload with a journal that can't be used; return the message without the URL."""
-    caplog.set_level(logging.DEBUG)
-    livepeer = AsyncLivepeer("key", base_url=UNREACHABLE_API, retry=NO_RETRIES, journal=url)
-    with pytest.raises(JournalError) as caught:
-        async with livepeer:
-            await livepeer.upload(b"video", "talk.mp4", key="talk")
-    error, shown = caught.value, livepeer.journal.path
-    assert not isinstance(error, UploadInUse)
-    printed = "".join(traceback.format_exception(error))
-    for text in (str(error), repr(error), printed, repr(livepeer.journal), caplog.text):
-        assert SECRET not in text
-    assert error.path == shown
-    assert "\n" not in str(error)
-    message = str(error)
-    assert message.startswith(f"the journal {shown} ")
-    return message.removeprefix(f"the journal {shown} ")
 
 
 # What follows the user in the URL of a good database, and the sentence.

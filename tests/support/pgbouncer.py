@@ -21,15 +21,15 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = {users}
 pool_mode = {pool_mode}
-# Two, so that statements of one client can reach different sessions.
-default_pool_size = 2
+# At least two, so that statements of one client can reach different sessions.
+default_pool_size = {pool_size}
 pidfile = {folder}/pgbouncer.pid
 ignore_startup_parameters = extra_float_digits,options
 """
 
 
 @contextlib.contextmanager
-def run_pgbouncer(server, pool_mode):
+def run_pgbouncer(server, pool_mode, pool_size=2):
     """Run PgBouncer until the block ends; yield its port.
 
     Clients log in as `USER` with `PASSWORD`, to PgBouncer and by it to PostgreSQL.
@@ -37,6 +37,7 @@ def run_pgbouncer(server, pool_mode):
     Args:
         server: The `PostgresServer`.
         pool_mode: "transaction", "session" or "statement".
+        pool_size: The number of sessions with PostgreSQL.
     """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
@@ -45,7 +46,12 @@ def run_pgbouncer(server, pool_mode):
     try:
         users = folder.write("users.txt", f'"{USER}" "{PASSWORD}"\n')
         config = SETTINGS.format(
-            server=server, port=port, pool_mode=pool_mode, users=users, folder=folder.path
+            server=server,
+            port=port,
+            pool_mode=pool_mode,
+            pool_size=pool_size,
+            users=users,
+            folder=folder.path,
         )
         path = folder.write("pgbouncer.ini", config)
         process = folder.start(

@@ -1,12 +1,17 @@
-"""A journal's record, and how another process reads it."""
+"""Journals on both databases, a record, and how other processes read and hold a key."""
 
 import subprocess
 import sys
 from contextlib import contextmanager
 
+import pytest
+
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sources.identity import SourceIdentity
+
+# Runs a test with the fixture `journal` in a file and on PostgreSQL.
+ON_BOTH = pytest.mark.parametrize("journal", ["sqlite", "postgres"], indirect=True)
 
 RECORD = Record(
     key="talk",
@@ -37,7 +42,7 @@ from livepeer_async.journal.journal import Journal
 
 async def main():
     journal = Journal(sys.argv[1], account="a")
-    async with journal.acquire("talk"):
+    async with journal.acquire(sys.argv[2]):
         print("acquired", flush=True)
         await asyncio.sleep(60)
 
@@ -46,9 +51,9 @@ asyncio.run(main())
 
 
 @contextmanager
-def hold_key(location):
-    """Hold the key "talk" in another process, which is killed at the end of the block."""
-    command = [sys.executable, "-c", HOLDING, str(location)]
+def hold_key(location, key="talk"):
+    """Hold a key in another process, which is killed at the end of the block."""
+    command = [sys.executable, "-c", HOLDING, str(location), key]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"acquired\n"
         yield process

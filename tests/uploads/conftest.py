@@ -4,8 +4,10 @@ from support.sandbox import make_bytes, sandbox_and_client
 
 
 @pytest.fixture
-def journal(tmp_path):
-    """The path of a journal."""
+def journal(request, tmp_path):
+    """The path of a journal, or with `support.records.ON_BOTH` also the URL of a database."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        return request.getfixturevalue("empty_database").url
     return tmp_path / "uploads.journal"
 
 

@@ -6,6 +6,7 @@ from livepeer_async import RetryPolicy, errors
 from livepeer_async.sandbox import Answer, CutConnection, FailProcessing, Fault, On, Slow, Stall
 from support.clock import until
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import PART, SMALL_S3, is_stored, make_bytes, sandbox_and_client
 from support.streams import split
 
@@ -62,6 +63,7 @@ async def test_upload_without_a_journal_resumes_from_its_url(path):
             assert (caught.value.upload_url is not None) is expected
 
 
+@ON_BOTH
 async def test_cancelled_upload_of_a_block(path, journal):
     held = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG))
     async with sandbox_and_client(held, client={"journal": journal}, **SMALL_S3) as (_, livepeer):

@@ -8,6 +8,7 @@ from livepeer_async.sandbox import Answer, Fault, On, Stall
 from livepeer_async.sources.source import source_key
 from livepeer_async.uploads.options import UploadJob, UploadOptions
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import PART, SMALL_S3, cancel_when, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
@@ -31,11 +32,6 @@ async def force(livepeer, path):
 async def read_one(livepeer):
     (record,) = await livepeer.journal.records()
     return record
-
-
-@pytest.fixture
-def journal(tmp_path):
-    return tmp_path / "uploads.journal"
 
 
 async def test_forced_upload_replaces_the_record(path, journal):
@@ -96,6 +92,7 @@ async def test_killed_forced_request_is_unconfirmed(path, journal):
         assert len(await livepeer.journal.unconfirmed_requests()) == 1
 
 
+@ON_BOTH
 async def test_interrupted_forced_upload_is_resumed(path, journal):
     held = Fault(SENT, Stall(VERY_LONG))
     async with open_both(journal, held) as (sandbox, livepeer):

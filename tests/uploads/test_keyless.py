@@ -21,6 +21,7 @@ from livepeer_async.sources.source import BytesSource
 from support import command_line
 from support.clock import until
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import PART, SMALL_S3, cancel_when, client_for, make_bytes, sandbox_and_client
 from support.streams import split
 
@@ -67,6 +68,7 @@ async def assert_no_leftovers(livepeer):
     assert await livepeer.journal.unconfirmed_requests() == []
 
 
+@ON_BOTH
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_running_keyless_upload_is_no_leftover(moment, journal):
     stall = Fault(MOMENTS[moment], Stall(VERY_LONG))
@@ -192,6 +194,7 @@ async def test_replaced_keyless_upload_is_no_leftover(journal):
     await others.aclose()
 
 
+@ON_BOTH
 async def test_resumable_keyless_upload_is_a_leftover(journal):
     stall = Fault(MOMENTS["chunk"], Stall(VERY_LONG, after_bytes=1))
 

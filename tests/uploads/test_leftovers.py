@@ -6,14 +6,15 @@ from livepeer_async import RetriesExhausted, SourceEmpty
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On
 from livepeer_async.sources.identity import SourceIdentity
+from support.records import ON_BOTH
 from support.sandbox import make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def both(tmp_path):
-    async with sandbox_and_client(client={"journal": tmp_path / "journal"}) as both:
+async def both(journal):
+    async with sandbox_and_client(client={"journal": journal}) as both:
         yield both
 
 
@@ -41,6 +42,7 @@ async def abandon(livepeer, asset_id, *, is_useless, has_handle=True):
     await livepeer.journal.abandon(record, is_useless=is_useless)
 
 
+@ON_BOTH
 @pytest.mark.parametrize("is_useless", [True, False])
 async def test_orphan_without_bytes_is_a_leftover(livepeer, is_useless):
     ticket = await livepeer.assets.request_upload("a.mp4")
@@ -76,6 +78,7 @@ async def test_asset_that_is_being_deleted_is_no_leftover(sandbox, livepeer, pha
     assert await livepeer.leftovers() == []
 
 
+@ON_BOTH
 @pytest.mark.parametrize("many", [False, True])
 async def test_certain_leftover_is_deleted_after_an_upload(sandbox, livepeer, many):
     ticket = await livepeer.assets.request_upload("a.mp4")
@@ -114,6 +117,7 @@ async def test_unfinished_orphan_is_deleted_if_nothing_can_resume_it(
     assert (await livepeer.clean_up()).found == ()
 
 
+@ON_BOTH
 async def test_upload_whose_url_the_caller_has_is_kept(sandbox, livepeer):
     """The error's `upload_url` can be resumed from, also after another upload."""
     broken = sandbox.add_fault(Fault(On(method="PATCH"), CutConnection(10)))
@@ -128,6 +132,7 @@ async def test_upload_whose_url_the_caller_has_is_kept(sandbox, livepeer):
     assert not any(asset.is_deleted for asset in sandbox.assets)
 
 
+@ON_BOTH
 async def test_refused_deletion_keeps_and_reports_the_leftover(sandbox, livepeer):
     sandbox.add_fault(Fault(On(method="DELETE", times=2), Answer(404)))
     ticket = await livepeer.assets.request_upload("a.mp4")

@@ -32,6 +32,7 @@ from livepeer_async.sandbox import (
 )
 from livepeer_async.sources.identity import SourceIdentity
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import (
     PART,
     SMALL_S3,
@@ -71,6 +72,7 @@ async def interrupt(sandbox, livepeer, path):
     await cancel_when(has_parts, livepeer.upload, path)
 
 
+@ON_BOTH
 async def test_second_run_resumes_the_first(path, journal):
     stall = Fault(On(method="PATCH", nth=2), Stall(VERY_LONG, after_bytes=2 * PART + 10))
     async with sandbox_and_client(stall, client={"journal": journal}, **SMALL_S3) as (
@@ -89,6 +91,7 @@ async def test_second_run_resumes_the_first(path, journal):
         assert sandbox.violations == []
 
 
+@ON_BOTH
 async def test_finished_upload_is_found_with_one_get(path, journal):
     async with sandbox_and_client(client={"journal": journal}) as (sandbox, livepeer):
         first = await livepeer.upload(path)
@@ -214,6 +217,7 @@ async def test_invalid_key_is_refused(path, journal, key):
             await livepeer.upload(path, key=key)
 
 
+@ON_BOTH
 async def test_file_with_an_undecodable_name_is_recorded(tmp_path, journal):
     path = tmp_path / os.fsdecode(b"a\xff.mp4")
     path.write_bytes(make_bytes(100))
@@ -270,6 +274,7 @@ async def test_bytes_without_a_key_are_uploaded_again(journal):
         assert len(sandbox.assets) == 2
 
 
+@ON_BOTH
 async def test_concurrent_upload_of_the_same_key_is_refused(path, journal):
     refused = anyio.Event()
 
@@ -298,6 +303,7 @@ async def test_next_run_deletes_an_asset_without_an_upload(path, journal):
         assert await livepeer.leftovers() == []
 
 
+@ON_BOTH
 async def test_failed_deletion_leaves_an_owned_leftover(path, journal):
     faults = [Fault(On(method="DELETE"), Answer(500)), Fault(On(method="HEAD"), Answer(404))]
     faults.append(Fault(On(method="PATCH", nth=1), CutConnection(10)))
@@ -311,6 +317,7 @@ async def test_failed_deletion_leaves_an_owned_leftover(path, journal):
         assert await livepeer.leftovers() == []
 
 
+@ON_BOTH
 async def test_lost_response_leaves_a_leftover_of_unknown_owner(path, journal):
     fault = Fault(On(path="request-upload", times=1), LoseAnswer())
     async with sandbox_and_client(fault, client={"journal": journal}) as (sandbox, livepeer):

@@ -14,6 +14,7 @@ from livepeer_async import Encryption, NewAsset, PlaybackPolicy, Stage, UploadSt
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from support.clock import until
 from support.constants import VERY_LONG
+from support.records import ON_BOTH
 from support.sandbox import (
     PART,
     SMALL_S3,
@@ -54,6 +55,7 @@ async def stop(livepeer, source, new_asset=None, **options):
     return upload
 
 
+@ON_BOTH
 async def test_stopped_upload_is_listed_without_its_url(served, path):
     _, livepeer = served
     began = time.time()
@@ -69,6 +71,7 @@ async def test_stopped_upload_is_listed_without_its_url(served, path):
     assert not hasattr(found, "upload_url")
 
 
+@ON_BOTH
 async def test_running_and_finished_uploads(path, journal):
     held = Fault(On(method="PATCH", asset="running"), Stall(VERY_LONG))
     async with sandbox_and_client(held, client={"journal": journal}, **SMALL_S3) as (
@@ -98,6 +101,7 @@ async def test_oldest_upload_is_listed_first(served):
     assert [found.key for found in await livepeer.unfinished()] == ["b", "a", "c"]
 
 
+@ON_BOTH
 async def test_path_key_resumes_without_a_source(served, path):
     sandbox, livepeer = served
     await stop(livepeer, path, NewAsset("Talk", creator_id="c"))
@@ -208,6 +212,7 @@ async def test_secret_fields_are_not_stored(path, journal):
         assert is_stored(sandbox, await livepeer.upload(path, new_asset), VIDEO)
 
 
+@ON_BOTH
 async def test_discarded_upload_is_terminated_and_deleted(served, path):
     sandbox, livepeer = served
     await stop(livepeer, path)
@@ -230,6 +235,7 @@ async def test_discarding_keeps_a_ready_asset(served, path):
     assert await livepeer.journal.records() == []
 
 
+@ON_BOTH
 async def test_failed_deletion_is_raised_and_remembered(path, journal):
     refused = Fault(On(method="DELETE", path="/asset/[^u]", times=1), Answer(403))
     async with sandbox_and_client(refused, client={"journal": journal}, **SMALL_S3) as (

@@ -17,6 +17,7 @@ from livepeer_async.journal.postgres.findings import (
     MISSING_TABLES,
     NO_RIGHTS,
     SHARED_SESSIONS,
+    SMALL_POOL,
     NotConnected,
     explained,
 )
@@ -169,11 +170,16 @@ def _check_pooler(connection: Connection, url: str) -> None:
         return
     # There is a pooler. While a second connection is in a transaction, the first one must keep its
     # session, and the second one must have another.
-    with closing(_open(url)) as other, time_limit(other, STEP_TIMEOUT):
-        other.execute("BEGIN")
-        is_shared = _value(other, "SELECT pg_backend_pid()") == own
-        has_changed = _value(connection, "SELECT pg_backend_pid()") != own
-        other.execute("ROLLBACK")
+    try:
+        with closing(_open(url)) as other, time_limit(other, STEP_TIMEOUT / 2):
+            other.execute("BEGIN")
+            is_shared = _value(other, "SELECT pg_backend_pid()") == own
+            has_changed = _value(connection, "SELECT pg_backend_pid()") != own
+            other.execute("ROLLBACK")
+    except psycopg.OperationalError as error:
+        if error.sqlstate is not None or connection.closed:
+            raise
+        raise NotConnected(SMALL_POOL, is_final=False) from error
     if is_shared or has_changed:
         raise NotConnected(SHARED_SESSIONS)
 

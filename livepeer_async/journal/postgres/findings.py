@@ -19,6 +19,10 @@ SHARED_SESSIONS = (
     "is behind a pooler that shares sessions between transactions, which breaks the locks of "
     "uploads: connect to PostgreSQL itself, or use pool_mode = session"
 )
+SMALL_POOL = (
+    "is behind a pooler that has no free session: its pool must be larger by two than the number "
+    "of processes"
+)
 # Of a server that starts, stops or recovers.
 STARTING = "the database system is"
 NO_RIGHTS = (
@@ -39,7 +43,7 @@ _FINDINGS: dict[type[Exception], str] = {
 # libpq reports failed connections without SQLSTATE, in words: those of the server are in its own
 # language, and are shown as they are. The first match counts.
 _CONNECT_FINDINGS = {
-    r"password authentication failed|no such user|authentication failed for user": "refuses the "
+    r"authentication failed|no such user": "refuses the "
     "user or the password: check the URL, PGPASSWORD or .pgpass",
     r"no password supplied": "wants a password: set PGPASSWORD, .pgpass or the URL's password",
     r"valid client certificate": "wants a certificate of the client: set sslcert and sslkey",
