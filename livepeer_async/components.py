@@ -100,20 +100,19 @@ class Components:
             clock=clock,
             uses_tls=account.base_url.startswith("https:"),
         )
-        self.throttle = Throttle(
+        self.throttle = throttle = Throttle(
             retry=retry, max_slots=max_uploads(http_client), descriptors=descriptors, clock=clock
         )
-        throttled = ThrottledTransport(self.transport, self.throttle)
+        throttled = ThrottledTransport(self.transport, throttle)
         recovery = throttled.recovery
         self.session = Session(account, throttled, retry=retry, clock=clock, recovery=recovery)
-        unpaused = UnpausedTransport(self.transport, self.throttle)
+        unpaused = UnpausedTransport(self.transport, throttle)
         self.unpaused = Session(account, unpaused, retry=retry, clock=clock)
         self.waiter = Waiter(self.session, clock=clock)
         # A restart of its database doesn't end a job that waits for a full queue for hours.
-        patience = retry.busy_timeout
         self.journal = (
             journals.Journal(
-                journal, account=account.fingerprint, throttle=self.throttle, patience=patience
+                journal, account=account.fingerprint, throttle=throttle, patience=retry.busy_timeout
             )
             if journal
             else None

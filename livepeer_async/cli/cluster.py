@@ -56,7 +56,8 @@ async def open_cluster(
             starting = _run_workers(place, options.workers, environment)
             await stack.enter_async_context(starting)
         elif options.listen:
-            say(f"workers join with: livepeer-async worker {place}")
+            certificates = ", and its --tls-ca, --tls-cert and --tls-key" if options.tls else ""
+            say(f"workers join with: livepeer-async worker {place}{certificates}")
         connecting = nodes.connect(address, nodes.make_security(options.tls))
         yield await stack.enter_async_context(connecting)
 

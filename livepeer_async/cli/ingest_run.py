@@ -137,6 +137,8 @@ class IngestRun:
             probe=probe,
             on_probed=status.count_probed,
             on_row=good.append if with_names and not self._json else None,
+            # Other machines may have the files.
+            allow_missing=self._cluster is not None,
         )
         async with AsyncExitStack() as stack:
             if probe is not None:

@@ -162,8 +162,9 @@ class Pauses:
         """
         with self._lock:
             self._wake = wake
-            # Only a pause is told: an earlier success says nothing about the pauses of others.
-            self._has_changed = self._count > 0
+            # Only a pause that it met alone is told: the others may have ended an older one, and an
+            # earlier success says nothing about theirs.
+            self._has_changed = self._has_changed and self._count > 0
             self._has_released = self._wants_probe = False
             self._changed()
 

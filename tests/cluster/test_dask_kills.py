@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+import anyio
 import pytest
 
 from ingest.running import run, states_of, write_videos
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.anyio
 
 LENGTH = 9 * MIB
 COUNT = 4
+# Longer than the server waits for the rest of a broken PATCH.
+STOPPED_SECONDS = 10.0
 METHODS = ("POST", "PATCH")
 SLOW = [Fault(On(method=method, path="/upload/tus"), Slow(6_000_000)) for method in METHODS]
 
@@ -105,6 +108,39 @@ async def test_killed_coordinator_is_followed_by_another(sandbox, videos, tmp_pa
         coordinator.wait(TIMEOUT)
         states = await finish(sandbox, scheduler.address, tmp_path)
     assert states == dict.fromkeys(videos, "ready")
+    assert_exact(sandbox, videos)
+
+
+@pytest.mark.cluster
+async def test_all_are_killed_and_the_command_goes_on(sandbox, videos, tmp_path):
+    with processes.scheduler() as scheduler:
+        with (
+            processes.worker(scheduler.address, sandbox) as worker,
+            start_coordinator(scheduler.address, sandbox, tmp_path) as coordinator,
+        ):
+            await until(lambda: is_sending(sandbox))
+            worker.kill()
+            coordinator.kill()
+        with processes.worker(scheduler.address, sandbox):
+            states = await finish(sandbox, scheduler.address, tmp_path)
+    assert states == dict.fromkeys(videos, "ready")
+    assert_exact(sandbox, videos)
+
+
+@pytest.mark.cluster
+async def test_stopped_worker_keeps_its_rows(sandbox, videos, tmp_path):
+    with (
+        processes.scheduler() as scheduler,
+        processes.worker(scheduler.address, sandbox) as worker,
+        processes.worker(scheduler.address, sandbox),
+        start_coordinator(scheduler.address, sandbox, tmp_path) as coordinator,
+    ):
+        await until(lambda: is_sending(sandbox))
+        worker.send_signal(signal.SIGSTOP)
+        await anyio.sleep(STOPPED_SECONDS)
+        worker.send_signal(signal.SIGCONT)
+        _, errors = coordinator.communicate(timeout=TIMEOUT)
+    assert coordinator.returncode == 0, errors
     assert_exact(sandbox, videos)
 
 

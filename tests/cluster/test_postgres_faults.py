@@ -144,15 +144,7 @@ def test_fault_leaves_one_writer_and_one_asset(cluster, name, record_property):
     assert cluster.observer.overlaps() == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SIGSTOP 60 s",
-        "SIGSTOP 90 s, cut, both, lost",
-        "SIGSTOP 60 s, cut, both, reset",
-        "SIGSTOP 60 s, cut, server, close",
-    ],
-)
+@pytest.mark.parametrize("name", FREEZES)
 def test_frozen_process_sends_nothing_after_it_was_replaced(cluster, name, record_property):
     statuses = run(cluster, name, FREEZES[name], record_property)
     assert statuses[1] == 0

@@ -15,6 +15,7 @@ from livepeer_async.sandbox import Answer, Fault, On, Stall
 from support import command_line
 from support.clock import until
 from support.constants import MIB, VERY_LONG
+from support.pgbouncer import run_pgbouncer
 from support.sandbox import client_for, make_bytes, sandbox_and_client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
@@ -83,6 +84,21 @@ async def test_processes_share_a_rate_until_one_is_killed(postgres, start):
         await compare(sandbox, "c")
         await compare(sandbox, "c")
         assert (await compare(sandbox, "c"))[0] >= 0.8
+
+
+async def test_pause_passes_a_pooler_that_keeps_sessions(postgres):
+    refusal = Fault(On(path=TICKETS, times=1), Answer(429, headers={"Retry-After": "300"}))
+    with run_pgbouncer(postgres.server, "session") as port:
+        url = postgres.url_of(port=port)
+        async with (
+            sandbox_and_client(refusal, client={"journal": url}) as (sandbox, first),
+            client_for(sandbox, postgres.url) as second,
+        ):
+            first.throttle.max_rate = second.throttle.max_rate = MIB
+            await until(lambda: first.throttle.rate_share == MIB / 2)
+            upload = asyncio.create_task(first.upload(VIDEO))
+            await until(lambda: second.throttle.is_paused)
+            upload.cancel()
 
 
 @pytest.mark.parametrize("status", [429, 503])

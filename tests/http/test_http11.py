@@ -86,6 +86,37 @@ class BlockingSource(Source):
         return memoryview(bytes(size))
 
 
+class OneBlock:
+    """A body of one block for a worker thread, no part of which is sent once `has_ended` is set."""
+
+    def __init__(self):
+        self.has_ended = threading.Event()
+        self._block = memoryview(bytes(LONG))
+
+    def in_thread(self):
+        return self
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        raise AssertionError("a worker thread reads it")
+
+    def read(self, size):
+        block, self._block = self._block, memoryview(b"")
+        return block
+
+    def check(self):
+        if self.has_ended.is_set():
+            raise errors.ConnectionBroken("stopped")
+
+    def record_sent(self, count):
+        pass
+
+    def record_end(self):
+        pass
+
+
 def patch(url, size):
     return Request(method="PATCH", url=url, content=Span(0, size))
 
@@ -159,6 +190,25 @@ async def test_progress_is_reported_while_a_thread_sends(tls):
 
 async def stall(reader, writer):
     await asyncio.sleep(VERY_LONG)
+
+
+async def test_rest_of_a_block_is_not_sent_once_its_check_fails(tls):
+    received = []
+
+    async def answer(reader, writer):
+        await reader.readexactly(MIB)
+        body.has_ended.set()
+        try:
+            while block := await reader.read(MIB):
+                received.append(len(block))
+        except OSError:
+            pass
+
+    body = OneBlock()
+    async with serve(tls, answer) as url, Transport(timeouts=LONG_TIMEOUTS) as transport:
+        with pytest.raises(errors.ConnectionBroken, match="stopped"):
+            await transport.send(patch(url, LONG), blocks=body)
+    assert MIB + sum(received) < LONG
 
 
 async def test_error_of_a_progress_report_ends_the_request(tls):

@@ -197,6 +197,19 @@ def test_pause_met_while_detached_is_told_later(board):
     assert second.is_active
 
 
+def test_pause_that_ended_meanwhile_is_not_told_again(board):
+    first, second, _ = board.clients
+    first.pause(7.0, is_queue_full=True)
+    board.settle()
+    board.detach(second)
+    board.until, board.count = None, 0
+    board.settle()
+    assert second.is_active
+    board.attach(second)
+    board.settle()
+    assert not any(client.is_active for client in board.clients)
+
+
 def test_update_before_a_newer_change_is_ignored(board):
     first = board.clients[0]
     before = first.changes()

@@ -87,6 +87,19 @@ class Body:
         return block
 
 
+class EndingBody(Body):
+    """A body of which nothing may be sent from a time on, as after the loss of its claim."""
+
+    def __init__(self, network, ends_at, *blocks):
+        super().__init__(*blocks)
+        self._network = network
+        self._ends_at = ends_at
+
+    def check(self):
+        if self._network.now >= self._ends_at:
+            raise ConnectionBroken("stopped")
+
+
 def throttled(network, **options):
     clock = Clock(now=lambda: network.now, sleep=network.sleep, random=lambda: 1.0)
     throttle = Throttle(clock=clock, **options)
@@ -286,3 +299,13 @@ async def test_idle_seconds_count_since_the_last_byte():
     await transport.send(PATCH, blocks=Slow(b"1", b"2"))
     assert idle == [3.0, 3.0, 3.0]
     assert throttle.idle_seconds == 0.0
+
+
+async def test_block_is_checked_after_it_has_waited_for_the_rate():
+    network = Network()
+    transport, _ = throttled(network, max_rate=BLOCK)
+    body = EndingBody(network, 2.0, *[bytes(BLOCK)] * 4)
+    with pytest.raises(ConnectionBroken):
+        await transport.send(PATCH, blocks=body)
+    assert body.requested > len(network.blocks)
+    assert all(at < 2.0 for at, _ in network.blocks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -47,6 +47,7 @@ from livepeer_async.ingest.cluster.workers import WorkerPool, connect, lost
 from livepeer_async.ingest.events import Event, RowEnded
 from livepeer_async.ingest.row_worker import RowOptions
 from livepeer_async.ingest.rows import Row
+from livepeer_async.scheduling.throttle import Throttle
 
 # Errors that concern the process that had them.
 _WORKER_ERRORS = (ConfigurationError, JournalError, TooManyOpenFiles, ClusterError)
@@ -89,9 +90,8 @@ class ClusterRun:
         self._address: str = scheduler.address
         self._security = client.security
         self._on_progress = options.on_progress
+        self._throttle = livepeer.throttle
         self._run = describe_run(livepeer, options, outage_timeout)
-        # This process uploads nothing, and takes no share of the rate.
-        livepeer.throttle.max_rate = None
         self._queue = RowQueue()
         self._running: dict[str, RunningGroup] = {}
         self._changed = Notifier()
@@ -123,7 +123,8 @@ class ClusterRun:
             LivepeerError: an error that ends the run, such as a wrong API key.
         """
         self._tracker = self._rows = RowTracker(self._run.id, send, self._on_progress)
-        async with aclosing(rows), connect(self._address, self._security) as client:
+        connecting = connect(self._address, self._security)
+        async with aclosing(rows), _without_rate(self._throttle), connecting as client:
             self._client = client
             self._pool = WorkerPool(
                 client, self._address, notify=self._rows.notify, on_change=self._handle_change
@@ -287,6 +288,16 @@ class ClusterRun:
         if not isinstance(error, _WORKER_ERRORS):
             raise error
         await self._pool.refuse(worker, error)
+
+
+@asynccontextmanager
+async def _without_rate(throttle: Throttle) -> AsyncGenerator[None, None]:
+    """Take no share of the maximum rate: this process uploads nothing."""
+    rate, throttle.max_rate = throttle.max_rate, None
+    try:
+        yield
+    finally:
+        throttle.max_rate = rate
 
 
 def _source_of(row: Row) -> str:

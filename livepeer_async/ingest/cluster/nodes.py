@@ -50,27 +50,28 @@ async def listen(host: str, port: int, tls: Tls | None) -> AsyncGenerator[str, N
     Raises:
         ClusterError: the port or the certificates can't be used.
     """
-    with _without_pages():
-        scheduler = _scheduler(
-            host=host,
-            port=port,
-            protocol="tls://" if tls else "tcp://",
-            security=make_security(tls),
-            dashboard=False,
-            dashboard_address="127.0.0.1:0",
-        )
+    with _own_folder():
+        with _without_pages():
+            scheduler = _scheduler(
+                host=host,
+                port=port,
+                protocol="tls://" if tls else "tcp://",
+                security=make_security(tls),
+                dashboard=False,
+                dashboard_address="127.0.0.1:0",
+            )
+            try:
+                await scheduler
+            except (OSError, RuntimeError) as error:
+                cause = error.__cause__ or error
+                reason = getattr(cause, "strerror", None) or cause
+                raise ClusterError(f"{host}:{port} can't be used: {reason}") from error
         try:
-            await scheduler
-        except (OSError, RuntimeError) as error:
-            cause = error.__cause__ or error
-            reason = getattr(cause, "strerror", None) or cause
-            raise ClusterError(f"{host}:{port} can't be used: {reason}") from error
-    try:
-        yield scheduler.address
-    finally:
-        # It has tasks of its own, which would outlive the block.
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
-            await scheduler.close()
+            yield scheduler.address
+        finally:
+            # It has tasks of its own, which would outlive the block.
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
+                await scheduler.close()
 
 
 @asynccontextmanager
@@ -86,7 +87,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
     Raises:
         ClusterError: no scheduler responds, or its certificates don't match.
     """
-    with TemporaryDirectory(prefix="livepeer-async-") as folder:
+    with _own_folder():
         with _without_pages():
             worker = _worker(
                 address,
@@ -95,7 +96,6 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
                 security=make_security(tls),
                 dashboard=False,
                 dashboard_address="127.0.0.1:0",
-                local_directory=folder,
                 memory_limit=0,
                 death_timeout=JOIN_TIMEOUT,
             )
@@ -120,6 +120,16 @@ def silence() -> None:
             log.handlers = [logging.NullHandler()]
             log.propagate = False
     warnings.filterwarnings("ignore", module="distributed")
+
+
+@contextmanager
+def _own_folder() -> Generator[None]:
+    """Put the files of a scheduler or worker, if any, into a folder that is deleted."""
+    with (
+        TemporaryDirectory(prefix="livepeer-async-", ignore_cleanup_errors=True) as folder,
+        config.set({"temporary-directory": folder}),
+    ):
+        yield
 
 
 @contextmanager

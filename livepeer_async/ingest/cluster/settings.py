@@ -60,7 +60,9 @@ def without_password(url: str) -> str:
     parts = urlsplit(url)
     userinfo, at, place = parts.netloc.rpartition("@")
     user = userinfo.partition(":")[0]
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in _SECRETS]
-    return parts._replace(
-        netloc=f"{user}{at}{place}" if user else place, query=urlencode(query, quote_via=quote)
-    ).geturl()
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    query = [(name, value) for name, value in given if name not in _SECRETS]
+    server = f"{user}{at}{place}" if user else place
+    # `geturl` would drop the slashes of an empty server.
+    url = f"{parts.scheme}://{server}{parts.path}"
+    return f"{url}?{urlencode(query, quote_via=quote)}" if query else url

@@ -59,11 +59,11 @@ async def check_worker(call: Call, dask_worker: Worker) -> bytes:
         await _processes_of(dask_worker).find(run, dask_worker)
         return Accepted(platform.node() or "an unnamed host")
 
-    return await _answer(call, check)
+    return await _answer(call, check, Refusal)
 
 
 async def run_batch(call: Call) -> bytes:
-    """Run the rows of a batch; return an `Outcome`, or a `Refusal`, pickled.
+    """Run the rows of a batch; return an `Outcome`, pickled.
 
     It raises nothing: Dask would log the arguments, and would count the error against the task.
     """
@@ -73,18 +73,25 @@ async def run_batch(call: Call) -> bytes:
         process = await _processes_of(worker).find(batch.run, worker)
         return await process.run(batch)
 
-    return await _answer(call, run)
+    def fail(error: LivepeerError) -> Outcome:
+        return Outcome(worker=worker.address, events=[], missing=[], error=error)
+
+    return await _answer(call, run, fail)
 
 
-async def _answer(call: Call, work: Callable[[Any], Awaitable[object]]) -> bytes:
+async def _answer(
+    call: Call,
+    work: Callable[[Any], Awaitable[object]],
+    fail: Callable[[LivepeerError], Outcome | Refusal],
+) -> bytes:
     version, body = call.value
     try:
         _check_version(version)
         return pickle.dumps(await work(pickle.loads(body)))  # noqa: S301 - as Dask does itself
     except LivepeerError as error:
-        return pickle.dumps(Refusal(error))
+        return pickle.dumps(fail(error))
     except Exception as error:  # noqa: BLE001 - see `run_batch`
-        return pickle.dumps(Refusal(ClusterError(f"it fails with {type(error).__name__}")))
+        return pickle.dumps(fail(ClusterError(f"it fails with {type(error).__name__}")))
 
 
 def _check_version(version: str) -> None:

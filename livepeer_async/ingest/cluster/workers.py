@@ -28,6 +28,7 @@ CHECK_TIMEOUT = 60.0
 SCHEDULER_TIMEOUT = 30.0
 # Seconds without a worker after which a notice says so, or the run ends if all were refused.
 PATIENCE = 5.0
+CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 # Its methods have no annotations.
 _make_client: Any = Client
@@ -41,7 +42,12 @@ async def connect(address: str, security: Any) -> AsyncGenerator[Any, None]:
         ClusterError: it doesn't respond.
     """
     client = _make_client(
-        address, security=security, asynchronous=True, set_as_default=False, name="livepeer-async"
+        address,
+        security=security,
+        asynchronous=True,
+        set_as_default=False,
+        name="livepeer-async",
+        timeout=CONNECT_TIMEOUT,
     )
     try:
         try:
