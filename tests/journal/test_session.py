@@ -263,6 +263,19 @@ async def test_open_and_close_leave_nothing(journal, postgres):
             pass
         await journal.aclose()
     await until(lambda: not (session_threads() or postgres.backends()))
+    assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(0,)]
+
+
+async def test_lost_sessions_leave_nothing(journal, postgres):
+    await journal.open()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        postgres.server.terminate(*postgres.lock_backends())
+        await until(lambda: not journal.holds_claims)
+        await until(lambda: journal.holds_claims)
+    assert len(session_threads()) == 1
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(1,)]
 
 
 async def test_row_that_another_process_holds_is_waited_for(journal, postgres, monkeypatch):

@@ -137,19 +137,22 @@ class Session:
 
     def close(self, timeout: float) -> None:
         """Delete the owner and its claims, and end the session; its thread may end later."""
+        # Before the thread may close the connection.
+        is_locked = self._lock.acquire(timeout=timeout)
         with self._changed:
             thread, connection, self._is_closing = self._thread, self._connection, True
             # Calls that open it again wait for the next session.
             self._connection = None
-        if connection is not None and self._lock.acquire(timeout=timeout):
-            try:
+        try:
+            if connection is not None and is_locked:
                 with suppress(psycopg.Error, OSError), time_limit(connection, timeout):
                     delete_owner(connection, self.owner or 0)
-            finally:
+            elif connection is not None:
+                # Another thread waits for a database that doesn't respond.
+                shut_down(connection)
+        finally:
+            if is_locked:
                 self._lock.release()
-        elif connection is not None:
-            # Another thread waits for a database that doesn't respond.
-            shut_down(connection)
         self._wake()
         if thread is not None:
             thread.join(timeout)
@@ -330,8 +333,9 @@ class Session:
     def _end(self, connection: Connection) -> None:
         with self._changed:
             self._connection = None
-        # A transaction that still waits for the connection fails first.
-        shut_down(connection)
+        if not self._is_closing:
+            # A transaction that still waits for the connection fails first.
+            shut_down(connection)
         with self._lock:
             connection.close()
 
