@@ -42,7 +42,7 @@ async def run_worker(address: str, *, threads: int, tls: Tls | None, once: bool)
                 print_note(f"joined {place} with {pluralize(threads, 'thread')}")
                 await worker.finished()
         except ClusterError as error:
-            # The same message for each attempt helps nobody.
+            # Not for each attempt.
             if str(error) != failure:
                 failure = str(error)
                 print_problem(failure)

@@ -151,7 +151,7 @@ async def test_commit_whose_response_is_lost_has_one_effect(
             await until(is_committing)
             postgres_proxy.cut("client", "reset")
             holder.execute("SELECT pg_advisory_unlock(1)")
-            # The first session commits, and ends once it finds nobody to tell.
+            # The first session commits, and ends once there is no client to tell.
             await until(lambda: not is_committing())
             postgres_proxy.heal()
     assert postgres.lock_backends() != sessions

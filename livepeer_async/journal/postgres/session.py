@@ -317,7 +317,9 @@ class Session:
             row = connection.execute(HOLDS_LOCK.encode(), (self.owner,)).fetchone()
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
-            self._events.session_used(connection)
+            # Another process holds a row for long, perhaps because it is stopped: next time.
+            with suppress(*_CONFLICTS):
+                self._events.session_used(connection)
         self._confirmed_at = self._used_at = sent
 
     def _lose(self, connection: Connection) -> None:
