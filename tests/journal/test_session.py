@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import anyio
@@ -126,37 +126,56 @@ CREATE CONSTRAINT TRIGGER once AFTER INSERT ON {table}
 """
 
 
+@asynccontextmanager
+async def losing_the_response(postgres, proxy, table):
+    """Lose the response to the commit of the next row of a table, which the block writes."""
+    postgres.execute(WAIT_ONCE.format(table=table))
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(postgres.url, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(1)")
+
+        async def lose():
+            await until(lambda: postgres.execute(query) == [(1,)])
+            proxy.cut("client", "reset")
+            holder.execute("SELECT pg_advisory_unlock(1)")
+            # The session commits, and ends once it finds no client.
+            await until(lambda: postgres.execute(query) == [(0,)])
+            proxy.heal()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lose)
+            yield
+
+
 @pytest.mark.parametrize("table", ["claims", "doubts"])
 async def test_commit_whose_response_is_lost_has_one_effect(
     through_proxy, postgres, postgres_proxy, table
 ):
     await through_proxy.open()
-    postgres.execute(WAIT_ONCE.format(table=table))
-    (sessions,) = [postgres.lock_backends()]
-    with psycopg.connect(postgres.url, autocommit=True) as holder:
-        holder.execute("SELECT pg_advisory_lock(1)")
-
-        def is_committing():
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            return postgres.execute(query)[0][0]
-
-        async with anyio.create_task_group() as tasks:
-
-            async def upload():
-                async with through_proxy.acquire("talk"):
-                    await through_proxy.write(REQUEST)
-                    await through_proxy.abandon(REQUEST, is_useless=True)
-
-            tasks.start_soon(upload)
-            await until(is_committing)
-            postgres_proxy.cut("client", "reset")
-            holder.execute("SELECT pg_advisory_unlock(1)")
-            # The first session commits, and ends once there is no client to tell.
-            await until(lambda: not is_committing())
-            postgres_proxy.heal()
-    assert postgres.lock_backends() != sessions
+    (before,) = postgres.lock_backends()
+    async with (
+        losing_the_response(postgres, postgres_proxy, table),
+        through_proxy.acquire("talk"),
+    ):
+        await through_proxy.write(REQUEST)
+        await through_proxy.abandon(REQUEST, is_useless=True)
+    assert before not in postgres.lock_backends()
     assert len(await through_proxy.unconfirmed_requests()) == 1
     assert await through_proxy.records() == []
+
+
+async def test_claims_survive_a_next_session_that_is_lost_at_once(
+    through_proxy, postgres, postgres_proxy
+):
+    async with through_proxy.acquire("talk"):
+        (before,) = postgres.lock_backends()
+        async with losing_the_response(postgres, postgres_proxy, "owners"):
+            postgres.server.terminate(before)
+        await through_proxy.wait_for_claim("talk")
+        await through_proxy.write(RECORD)
+        assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(1,)]
+        assert postgres.execute("SELECT count(*) FROM livepeer_async.claims") == [(1,)]
+    assert await through_proxy.records() == [RECORD]
 
 
 async def test_end_of_an_idle_session_is_noticed_at_once(journal, postgres, no_heartbeat):

@@ -103,6 +103,8 @@ class Session:
         self._waker: socket.socket | None = None
         # Of the transaction that is running.
         self._user: BusyTimeout | None = None
+        # Numbers of this process, whose claims the next session takes over.
+        self._former: set[int] = set()
         self.owner: int | None = None
 
     @property
@@ -220,6 +222,7 @@ class Session:
         finally:
             with self._changed:
                 self._thread = self.owner = None
+                self._former.clear()
                 self._changed.notify_all()
 
     def _keep_connected(self) -> None:
@@ -255,9 +258,9 @@ class Session:
         connection = connect(self._url)
         try:
             with explained(), time_limit(connection, STEP_TIMEOUT):
-                process, previous = current_process(), self.owner
+                process, former = current_process(), self._former
                 sent = now()
-                self.owner, claimed = become_owner(connection, self._account, process, previous)
+                self.owner, claimed = become_owner(connection, self._account, process, former)
                 if self._is_closing:
                     delete_owner(connection, self.owner)
                 self._events.session_opened(claimed)
