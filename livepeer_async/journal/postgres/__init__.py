@@ -23,7 +23,8 @@ session.
   the server reports.
 
 Session locks don't work through a pooler that gives each transaction another session, such as
-PgBouncer with `pool_mode = transaction`. It is recognised and refused.
+PgBouncer with `pool_mode = transaction`. It is recognised and refused. With `pool_mode = session`,
+the pool must be larger by two than the number of processes.
 
 # Shared limits
 
