@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -96,7 +97,8 @@ class PostgresStore:
         def release_and_work(connection: Connection) -> T:
             # A copy: other threads may add keys meanwhile.
             released.update(key for key in list(self.written) if key not in self.held)
-            tables = PostgresTables(connection, self, self._account, claimed)
+            execute = partial(self._session.execute, connection)
+            tables = PostgresTables(execute, self, self._account, claimed)
             if released:
                 tables.run(_RELEASE, self._session.owner, [key_id(key) for key in released])
             result = work(tables)
