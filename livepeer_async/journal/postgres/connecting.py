@@ -237,5 +237,4 @@ def _create_schema(connection: Connection) -> None:
     # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
     if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
         connection.execute(b"CREATE SCHEMA livepeer_async")
-    for statement in filter(str.strip, SCHEMA.split(";")):
-        connection.execute(statement.encode())
+    connection.execute(SCHEMA.encode())
