@@ -241,8 +241,8 @@ class Session:
                 continue
             delay = FIRST_DELAY
             try:
-                # The system may have no descriptor left.
-                with suppress(OSError):
+                # A call may have lost the session already, or the system has no descriptor left.
+                with suppress(psycopg.Error, OSError):
                     self._watch(connection)
             finally:
                 self._lose(connection)
