@@ -17,7 +17,7 @@ from dask import config
 from distributed import Scheduler, Security, Worker
 
 from livepeer_async.errors import ClusterError
-from livepeer_async.ingest.cluster.workers import connect
+from livepeer_async.ingest.cluster.workers import connect, not_responding
 
 __all__ = ["connect", "join", "listen", "make_security", "silence"]
 
@@ -103,9 +103,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
             try:
                 await worker
             except (OSError, RuntimeError) as error:
-                raise ClusterError(
-                    f"no Dask scheduler responds at {address}, or its TLS certificates don't match"
-                ) from error
+                raise not_responding(address) from error
             yield worker
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
