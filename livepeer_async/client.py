@@ -54,7 +54,7 @@ class AsyncLivepeer(UploadCalls):
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
         journal: the records of uploads; None without a journal.
-        journal_location: where it is, as it was passed, in `.value`.
+        journal_location: its path or URL as it was passed, in `.value`; the repr hides it.
         retry, timeouts: the policy and the limits that were passed, or the defaults.
 
     Raises:

@@ -42,6 +42,7 @@ ADVISING = {
     errors.SourceChanged,
     errors.AmbiguousRequest,
     errors.AssetFailed,
+    errors.JournalUnavailable,
     errors.UploadInUse,
     errors.AccessControlCall,
     errors.EventTooOld,
@@ -118,6 +119,7 @@ TRANSIENT = {
     errors.RetriesExhausted,
     errors.TimedOut,
     errors.TooManyOpenFiles,
+    errors.JournalUnavailable,
     errors.UploadInUse,
 }
 

@@ -106,8 +106,14 @@ def build_cluster_options(
     return ClusterOptions(address=address, listen=listen is not None, tls=tls)
 
 
-def check_journal(options: ClusterOptions, journal: str | None, *, is_sandbox: bool) -> None:
+def check_journal(
+    options: ClusterOptions | None, journal: str | None, *, no_journal: bool, is_sandbox: bool
+) -> None:
     """Check that workers can use the journal, and the server."""
+    if options is None:
+        return
+    if no_journal:
+        raise typer.BadParameter("--no-journal can't be combined with a cluster")
     if options.workers is not None:
         return
     if is_sandbox:

@@ -153,10 +153,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     machines = cluster_options.build_cluster_options(
         cluster, listen, workers, (tls_ca, tls_cert, tls_key), insecure=insecure
     )
-    if machines is not None:
-        if no_journal:
-            raise typer.BadParameter("--no-journal can't be combined with a cluster")
-        cluster_options.check_journal(machines, journal, is_sandbox=sandbox)
+    cluster_options.check_journal(machines, journal, no_journal=no_journal, is_sandbox=sandbox)
     retry = client_options.RetryPolicy(attempts=retries, busy_timeout=options.INGEST_BUSY_TIMEOUT)
     limits = client_options.Timeouts(stall=stall, chunk_response=chunk_response)
     client = client_options.build_client_options(

@@ -42,7 +42,7 @@ async def run_worker(address: str, *, threads: int, tls: Tls | None, once: bool)
                 print_note(f"joined {place} with {pluralize(threads, 'thread')}")
                 await worker.finished()
         except ClusterError as error:
-            # Not for each attempt.
+            # Each further attempt fails for the same reason.
             if str(error) != failure:
                 failure = str(error)
                 print_problem(failure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager, closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import anyio
 from msgspec.structs import replace
@@ -36,16 +36,19 @@ from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, R
 from livepeer_async.ingest.full_queue import FullQueue
 from livepeer_async.ingest.manifest import RowSource
 from livepeer_async.ingest.retries import DeferredRows
-from livepeer_async.ingest.row_worker import RowJob, RowOptions, RowWorker, make_earlier_event
+from livepeer_async.ingest.row_worker import (
+    RemoteRows,
+    RowJob,
+    RowOptions,
+    RowWorker,
+    make_earlier_event,
+)
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.ingest.unsupported import unsupported_row
 from livepeer_async.journal.records import Record
 from livepeer_async.polling.phases import is_ready
 from livepeer_async.uploads.leftovers import LeftoverReport
 from livepeer_async.uploads.options import UploadResult
-
-if TYPE_CHECKING:
-    from livepeer_async.ingest.cluster.coordinator import ClusterRun
 
 # Deferred rows that are held in memory; further ones fail, and the next run tries them again.
 MAX_DEFERRED = 1000
@@ -86,7 +89,7 @@ class Ingestion:
         *,
         strict: bool,
         outage_timeout: float,
-        cluster: ClusterRun | None = None,
+        cluster: RemoteRows | None = None,
         is_batch: bool = False,
     ) -> None:
         self._livepeer = livepeer

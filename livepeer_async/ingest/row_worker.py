@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -38,6 +39,26 @@ class RowOptions(Struct, frozen=True, kw_only=True):
     upload: UploadOptions
     on_progress: Callable[[Row, Progress], None] | None = None
     probe: Probe | None = None
+
+
+class RemoteRows(Protocol):
+    """Runs rows elsewhere; see `livepeer_async.ingest.cluster`."""
+
+    async def run(
+        self,
+        rows: AsyncGenerator[list[Row], None],
+        send: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        """Run rows, and send their events."""
+        ...
+
+    def stop(self) -> None:
+        """Start no more rows, and finish the chunks in flight."""
+        ...
+
+    def unfinished(self) -> list[RowEnded]:
+        """Return the events of the rows that were started and haven't ended."""
+        ...
 
 
 class RowJob:

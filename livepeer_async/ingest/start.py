@@ -6,21 +6,18 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.defaults import READY_TIMEOUT
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.ingest.ingestion import Ingestion, run_ingestion
 from livepeer_async.ingest.manifest import Manifest, open_manifest
-from livepeer_async.ingest.row_worker import RowOptions
+from livepeer_async.ingest.row_worker import RemoteRows, RowOptions
 from livepeer_async.ingest.rows import Row
 from livepeer_async.probing.probe import Probe, as_probe
 from livepeer_async.uploads.options import Method, OnMismatch, UploadOptions, Verify
 from livepeer_async.uploads.progress import Progress
-
-if TYPE_CHECKING:
-    from livepeer_async.ingest.cluster import coordinator
 
 # Seconds after which an outage ends the run. After a day it has been noticed.
 OUTAGE_TIMEOUT = 24 * 3600.0
@@ -99,23 +96,32 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         livepeer.throttle.max_rate = max_rate
     rules = as_probe(probe)
     options = RowOptions(relay=relay, upload=upload, on_progress=on_progress, probe=rules)
-    run: coordinator.ClusterRun | None = None
-    if cluster is not None:
-        run = _import_coordinator().ClusterRun(
-            livepeer, cluster, options, outage_timeout=outage_timeout
-        )
     ingestion = Ingestion(
-        livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout, cluster=run
+        livepeer,
+        manifest,
+        options,
+        strict=strict,
+        outage_timeout=outage_timeout,
+        cluster=_make_remote(livepeer, cluster, options, outage_timeout),
     )
     async with run_ingestion(ingestion):
         yield ingestion
 
 
-def _import_coordinator() -> Any:
+def _make_remote(
+    livepeer: AsyncLivepeer, cluster: Any, options: RowOptions, outage_timeout: float
+) -> RemoteRows | None:
+    if cluster is None:
+        return None
     try:
-        return import_module("livepeer_async.ingest.cluster.coordinator")
+        # Needs the extra `cluster`.
+        coordinator: Any = import_module("livepeer_async.ingest.cluster.coordinator")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"ingest(cluster=...) needs {error.name}, which isn't installed; "
             "install livepeer-async[cluster]"
         ) from error
+    remote: RemoteRows = coordinator.ClusterRun(
+        livepeer, cluster, options, outage_timeout=outage_timeout
+    )
+    return remote

@@ -16,15 +16,8 @@ import msgspec
 
 from livepeer_async.concurrency import LoopLocal, run_shielded, running_loop
 from livepeer_async.deferred import deferred_module
-from livepeer_async.errors import (
-    ClientClosed,
-    ConfigurationError,
-    JournalError,
-    TooManyOpenFiles,
-    UploadInUse,
-)
+from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles, UploadInUse
 from livepeer_async.http.observers import Watch
-from livepeer_async.http.shortages import is_shortage
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.group_commit import GroupCommit
 from livepeer_async.journal.location import is_postgres_url
@@ -225,14 +218,6 @@ class OpenJournal:
 def _make_store(
     path: str | os.PathLike[str], account: str | None, throttle: Throttle | None, patience: float
 ) -> Store:
-    if not is_postgres_url(path):
-        return SqliteStore(path, account)
-    try:
+    if is_postgres_url(path):
         return postgres_store.PostgresStore(path, account, throttle=throttle, patience=patience)
-    except ImportError as error:
-        if is_shortage(error):
-            raise
-        raise ConfigurationError(
-            "a journal on PostgreSQL needs psycopg, which can't be imported here",
-            advice='pip install "psycopg[binary]"',
-        ) from error
+    return SqliteStore(path, account)

@@ -82,19 +82,19 @@ def test_no_option_is_no_cluster():
 def test_workers_listen_on_this_machine():
     options = build_cluster_options(None, None, 3, NO_TLS, insecure=False)
     assert options == ClusterOptions("tcp://127.0.0.1:0", listen=True, workers=3)
-    check_journal(options, None, is_sandbox=True)
+    check_journal(options, None, no_journal=False, is_sandbox=True)
 
 
 @pytest.mark.parametrize("journal", [None, "shows.journal"])
 def test_other_machines_need_a_shared_journal(journal):
     options = ClusterOptions("tls://10.0.0.5:8786", listen=True, tls=TLS)
     with pytest.raises(typer.BadParameter, match="--journal postgresql://"):
-        check_journal(options, journal, is_sandbox=False)
-    check_journal(options, "postgresql://db/livepeer", is_sandbox=False)
+        check_journal(options, journal, no_journal=False, is_sandbox=False)
+    check_journal(options, "postgresql://db/livepeer", no_journal=False, is_sandbox=False)
 
 
 def test_sandbox_is_for_processes_of_this_machine():
     options = ClusterOptions("tcp://127.0.0.1:8786", listen=True)
     with pytest.raises(typer.BadParameter, match="--sandbox can be combined with --workers only"):
-        check_journal(options, None, is_sandbox=True)
-    check_journal(options, None, is_sandbox=False)
+        check_journal(options, None, no_journal=False, is_sandbox=True)
+    check_journal(options, None, no_journal=False, is_sandbox=False)

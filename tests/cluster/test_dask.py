@@ -1,5 +1,7 @@
 """Clusters with a journal on PostgreSQL, and larger ones."""
 
+import os
+
 import anyio
 import pytest
 
@@ -8,12 +10,15 @@ from ingest.running import events_of, run, states_of, write_videos
 from ingest_cluster import processes
 from livepeer_async import AsyncLivepeer
 from livepeer_async.errors import ClusterError
-from livepeer_async.ingest import RowEnded
+from livepeer_async.ingest import RowEnded, ingest
 from livepeer_async.ingest.cluster import nodes
 from livepeer_async.sandbox import Sandbox
+from support.constants import MIB
 from support.postgres import PASSWORD
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
+
+ROWS = 120_000
 
 
 @pytest.fixture
@@ -70,3 +75,33 @@ async def test_worker_without_the_password_is_refused(sandbox, postgres, folder,
     ):
         await run_with(sandbox, postgres, scheduler.address, folder)
     assert PASSWORD not in str(caught.value)
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_coordinator_keeps_no_rows(sandbox, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"path": "missing/{number}.mp4"}}\n' for number in range(ROWS)))
+    account = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}
+    sizes = []
+    count = 0
+    with (
+        processes.scheduler() as scheduler,
+        processes.worker(scheduler.address, sandbox, threads=4),
+        processes.worker(scheduler.address, sandbox, threads=4),
+    ):
+        async with (
+            AsyncLivepeer(journal=tmp_path / "uploads.journal", **account) as livepeer,
+            nodes.connect(scheduler.address, None) as client,
+            ingest(livepeer, path, cluster=client) as running,
+        ):
+            async for event in running:
+                count += isinstance(event, RowEnded)
+                if isinstance(event, RowEnded) and count % (ROWS // 4) == 0:
+                    sizes.append(resident_bytes())
+    assert count == ROWS
+    # The first quarter fills buffers and caches.
+    assert max(sizes) - sizes[1] < 8 * MIB

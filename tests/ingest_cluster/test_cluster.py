@@ -167,3 +167,12 @@ async def test_cluster_must_be_a_client(sandbox, folder, tmp_path):
     async with client_of(sandbox, tmp_path) as livepeer:
         with pytest.raises(ConfigurationError, match=r"wanted a distributed\.Client"):
             await run(livepeer, folder, cluster="tcp://127.0.0.1:1")
+
+
+async def test_missing_extra_is_named(sandbox, folder, tmp_path, monkeypatch):
+    for name in [it for it in sys.modules if it.startswith("livepeer_async.ingest.cluster.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    async with client_of(sandbox, tmp_path) as livepeer:
+        with pytest.raises(ConfigurationError, match=r"install livepeer-async\[cluster\]"):
+            await run(livepeer, folder, cluster=object())

@@ -22,7 +22,7 @@ NO_RIGHTS = (
 )
 UNREADABLE = (
     "has a URL that libpq can't read: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE with "
-    "parameters of libpq, and @ / : % in names and passwords as %40 %2F %3A %25"
+    "parameters of libpq, and @ / : % and spaces in its parts as %40 %2F %3A %25 %20"
 )
 INCOMPLETE = (
     "has the schema livepeer_async, but not all of its tables: restore them from a backup, or drop "
@@ -91,6 +91,7 @@ URLS = {
     "@ in the password": (f":{SECRET}@{SECRET}@{{server}}/{{name}}", UNREADABLE),
     "/ in the password": (f":{SECRET}/{SECRET}@{{server}}/{{name}}", UNREADABLE),
     "% in the password": (f":{SECRET}%{SECRET}@{{server}}/{{name}}", UNREADABLE),
+    "space in the password": (f":{SECRET} {SECRET}@{{server}}/{{name}}", UNREADABLE),
     "@ in a parameter": (f"@{{server}}/{{name}}?password={SECRET}@{SECRET}", UNREADABLE),
     "no host": (f":{SECRET}/{{name}}", UNREADABLE),
     "line break": (f":{SECRET}\n@{{server}}/{{name}}", UNREADABLE),

@@ -11,10 +11,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def journal(postgres):
-    journal = Journal(postgres.url, account="a")
-    yield journal
-    await journal.aclose()
+def location(postgres):
+    return postgres.url
 
 
 KEYS = {

@@ -2,12 +2,9 @@
 
 import asyncio
 import os
-import socket
-import subprocess
-import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import anyio
@@ -17,13 +14,12 @@ from anyio.from_thread import start_blocking_portal
 from msgspec.structs import replace
 
 from livepeer_async import UploadInUse
-from livepeer_async.http import observers
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.postgres import connecting, session, store
 from livepeer_async.journal.records import RecordState
 from support.clock import until
 from support.constants import VERY_LONG
-from support.records import RECORD, hold_key, read_record
+from support.records import RECORD, read_record
 
 pytestmark = pytest.mark.anyio
 
@@ -47,10 +43,8 @@ CREATE CONSTRAINT TRIGGER once AFTER INSERT OR DELETE ON {table}
 
 
 @pytest.fixture
-async def journal(postgres):
-    journal = Journal(postgres.url, account="a")
-    yield journal
-    await journal.aclose()
+def location(postgres):
+    return postgres.url
 
 
 @pytest.fixture
@@ -126,37 +120,56 @@ CREATE CONSTRAINT TRIGGER once AFTER INSERT ON {table}
 """
 
 
+@asynccontextmanager
+async def losing_the_response(postgres, proxy, table):
+    """Lose the response to the commit of the next row of a table, which the block writes."""
+    postgres.execute(WAIT_ONCE.format(table=table))
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(postgres.url, autocommit=True) as holder:
+        holder.execute("SELECT pg_advisory_lock(1)")
+
+        async def lose():
+            await until(lambda: postgres.execute(query) == [(1,)])
+            proxy.cut("client", "reset")
+            holder.execute("SELECT pg_advisory_unlock(1)")
+            # The session commits, and ends once it finds no client.
+            await until(lambda: postgres.execute(query) == [(0,)])
+            proxy.heal()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lose)
+            yield
+
+
 @pytest.mark.parametrize("table", ["claims", "doubts"])
 async def test_commit_whose_response_is_lost_has_one_effect(
     through_proxy, postgres, postgres_proxy, table
 ):
     await through_proxy.open()
-    postgres.execute(WAIT_ONCE.format(table=table))
-    (sessions,) = [postgres.lock_backends()]
-    with psycopg.connect(postgres.url, autocommit=True) as holder:
-        holder.execute("SELECT pg_advisory_lock(1)")
-
-        def is_committing():
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            return postgres.execute(query)[0][0]
-
-        async with anyio.create_task_group() as tasks:
-
-            async def upload():
-                async with through_proxy.acquire("talk"):
-                    await through_proxy.write(REQUEST)
-                    await through_proxy.abandon(REQUEST, is_useless=True)
-
-            tasks.start_soon(upload)
-            await until(is_committing)
-            postgres_proxy.cut("client", "reset")
-            holder.execute("SELECT pg_advisory_unlock(1)")
-            # The first session commits, and ends once there is no client to tell.
-            await until(lambda: not is_committing())
-            postgres_proxy.heal()
-    assert postgres.lock_backends() != sessions
+    (before,) = postgres.lock_backends()
+    async with (
+        losing_the_response(postgres, postgres_proxy, table),
+        through_proxy.acquire("talk"),
+    ):
+        await through_proxy.write(REQUEST)
+        await through_proxy.abandon(REQUEST, is_useless=True)
+    assert before not in postgres.lock_backends()
     assert len(await through_proxy.unconfirmed_requests()) == 1
     assert await through_proxy.records() == []
+
+
+async def test_claims_survive_a_next_session_that_is_lost_at_once(
+    through_proxy, postgres, postgres_proxy
+):
+    async with through_proxy.acquire("talk"):
+        (before,) = postgres.lock_backends()
+        async with losing_the_response(postgres, postgres_proxy, "owners"):
+            postgres.server.terminate(before)
+        await through_proxy.wait_for_claim("talk")
+        await through_proxy.write(RECORD)
+        assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(1,)]
+        assert postgres.execute("SELECT count(*) FROM livepeer_async.claims") == [(1,)]
+    assert await through_proxy.records() == [RECORD]
 
 
 async def test_end_of_an_idle_session_is_noticed_at_once(journal, postgres, no_heartbeat):
@@ -263,6 +276,20 @@ async def test_open_and_close_leave_nothing(journal, postgres):
             pass
         await journal.aclose()
     await until(lambda: not (session_threads() or postgres.backends()))
+    assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(0,)]
+
+
+async def test_lost_sessions_leave_nothing(journal, postgres):
+    await journal.open()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        postgres.server.terminate(*postgres.lock_backends())
+        await until(lambda: not journal.holds_claims)
+        await until(lambda: journal.holds_claims)
+    assert len(session_threads()) == 1
+    # The thread opens some of its own in the background.
+    assert len(os.listdir("/proc/self/fd")) < descriptors + 10
+    assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(1,)]
 
 
 async def test_row_that_another_process_holds_is_waited_for(journal, postgres, monkeypatch):
@@ -321,71 +348,3 @@ async def test_event_loops_share_one_session(journal, postgres):
             ends.set()
             await asyncio.wrap_future(other)
     assert postgres.execute("SELECT count(*) FROM livepeer_async.claims") == [(0,)]
-
-
-async def test_killed_process_of_another_machine_may_still_send(journal, postgres, monkeypatch):
-    monkeypatch.setattr(store, "GRACE", 0.5)
-    monkeypatch.setattr(observers, "REPORT_AFTER", 0.1)
-    await journal.open()
-    with hold_key(postgres.url) as holder:
-        update = "UPDATE livepeer_async.owners SET machine = 'another-boot' WHERE pid = %s"
-        postgres.execute(update, holder.pid)
-    await until(lambda: len(postgres.lock_backends()) == 1)
-    events = []
-    with observers.observe_requests(events.append):
-        async with journal.acquire("talk"):
-            pass
-    reason = f"waiting until process {holder.pid} on {socket.gethostname()} has certainly stopped,"
-    assert {event.reason for event in events} == {reason}
-    assert [event.seconds > 0 for event in events] == [True] * (len(events) - 1) + [False]
-
-
-async def test_killed_process_of_this_machine_has_stopped(journal, postgres):
-    with hold_key(postgres.url) as holder:
-        pass
-    await until(lambda: not postgres.lock_backends())
-    async with journal.acquire("talk"):
-        pass
-    assert holder.returncode
-
-
-FORKING = """
-import asyncio, os, sys
-from livepeer_async import JournalError
-from livepeer_async.journal.journal import Journal
-
-async def run_child(inherited):
-    try:
-        async with inherited.acquire("another"):
-            pass
-    except JournalError as error:
-        print("child:", error, flush=True)
-    await inherited.aclose()
-
-async def run_parent():
-    inherited = Journal(sys.argv[1], account="a")
-    async with inherited.acquire("talk"):
-        child = os.fork()
-        if not child:
-            asyncio.run(run_child(inherited))
-            del inherited
-            os._exit(0)
-        os.waitpid(child, 0)
-        owner = inherited._store._session.owner
-        await inherited.drop("talk")
-        print("parent:", owner == inherited._store._session.owner, flush=True)
-    await inherited.aclose()
-
-asyncio.run(run_parent())
-"""
-
-
-def test_forked_process_leaves_the_session_alone(postgres):
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, postgres.url]
-    done = subprocess.run(command, capture_output=True, check=True, text=True)
-    shown = postgres.url_of(password=None)
-    assert done.stdout.splitlines() == [
-        f"child: the journal {shown} was opened before a fork; open a client in each process",
-        "parent: True",
-    ]
-    assert done.stderr == ""

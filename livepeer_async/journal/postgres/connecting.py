@@ -126,7 +126,7 @@ def _open(url: str) -> Connection:
         # Not from the error of libpq, which may quote the password.
         raise NotConnected(
             "has a URL that libpq can't read: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE "
-            "with parameters of libpq, and @ / : % in names and passwords as %40 %2F %3A %25"
+            "with parameters of libpq, and @ / : % and spaces in its parts as %40 %2F %3A %25 %20"
         )
     conninfo = make_conninfo("", **{**_CLIENT_SETTINGS, **given, "client_encoding": "utf8"})
     return psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.RawCursor)

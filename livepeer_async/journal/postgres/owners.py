@@ -16,6 +16,8 @@ from livepeer_async.journal.tables import Tables
 
 # The first of the two numbers of the locks; the second one is the owner.
 NAMESPACE = 0x6C706A
+# The same of the locks on keys, for moments.
+KEY_NAMESPACE = NAMESPACE + 1
 MAX_OWNER = 2**31 - 1
 # The clients of an account notify each other on this channel, with the account appended.
 CHANNEL = "livepeer_async_"
@@ -58,34 +60,37 @@ class Owner(Struct, frozen=True):
 
 
 def become_owner(
-    connection: Connection, account: str, process: Process, previous: int | None
+    connection: Connection, account: str, process: Process, former: set[int]
 ) -> tuple[int, set[bytes]]:
-    """Take a new lock, and the claims of the previous owner unless others have taken them.
+    """Take a new lock, and the claims of former owners unless others have taken them.
 
     Args:
         connection: the session that holds the lock.
         account: a fingerprint of the account.
         process: the current process.
-        previous: the number that it had in a session that was lost.
+        former: the numbers that it may have had in sessions that were lost; gets the new one.
 
     Returns:
         The owner's number, and the IDs of the keys that it has claims on.
     """
-    number = _take_lock(connection)
+    number, previous = _take_lock(connection), list(former)
+    # The commit may succeed without a response.
+    former.add(number)
     with connection.transaction():
         connection.execute(
             b"INSERT INTO owners (owner, account, host, machine, pid, started) "
             b"VALUES ($1, $2, $3, $4, $5, $6)",
             (number, account, process.host, process.machine, process.pid, process.started),
         )
-        if previous is not None:
-            # Locked first, so that nothing removes the owner meanwhile.
-            connection.execute(b"SELECT FROM owners WHERE owner = $1 FOR UPDATE", (previous,))
-            claimed = b"UPDATE claims SET owner = $2 WHERE owner = $1 RETURNING id"
-            rows = connection.execute(claimed, (previous, number)).fetchall()
-            connection.execute(b"DELETE FROM owners WHERE owner = $1", (previous,))
-            return number, {row[0] for row in rows}
-    return number, set()
+        # Locked first, so that nothing removes the owners meanwhile.
+        connection.execute(
+            b"SELECT FROM owners WHERE owner = ANY($1::int[]) FOR UPDATE", (previous,)
+        )
+        claimed = b"UPDATE claims SET owner = $2 WHERE owner = ANY($1::int[]) RETURNING id"
+        rows = connection.execute(claimed, (previous, number)).fetchall()
+        connection.execute(b"DELETE FROM owners WHERE owner = ANY($1::int[])", (previous,))
+    former.intersection_update({number})
+    return number, {row[0] for row in rows}
 
 
 def find_owner(tables: Tables, key_id: bytes) -> Owner | None:

@@ -103,6 +103,8 @@ class Session:
         self._waker: socket.socket | None = None
         # Of the transaction that is running.
         self._user: BusyTimeout | None = None
+        # Numbers of this process, whose claims the next session takes over.
+        self._former: set[int] = set()
         self.owner: int | None = None
 
     @property
@@ -137,19 +139,22 @@ class Session:
 
     def close(self, timeout: float) -> None:
         """Delete the owner and its claims, and end the session; its thread may end later."""
+        # Before the thread may close the connection.
+        is_locked = self._lock.acquire(timeout=timeout)
         with self._changed:
             thread, connection, self._is_closing = self._thread, self._connection, True
             # Calls that open it again wait for the next session.
             self._connection = None
-        if connection is not None and self._lock.acquire(timeout=timeout):
-            try:
+        try:
+            if connection is not None and is_locked:
                 with suppress(psycopg.Error, OSError), time_limit(connection, timeout):
                     delete_owner(connection, self.owner or 0)
-            finally:
+            elif connection is not None:
+                # Another thread waits for a database that doesn't respond.
+                shut_down(connection)
+        finally:
+            if is_locked:
                 self._lock.release()
-        elif connection is not None:
-            # Another thread waits for a database that doesn't respond.
-            shut_down(connection)
         self._wake()
         if thread is not None:
             thread.join(timeout)
@@ -217,6 +222,7 @@ class Session:
         finally:
             with self._changed:
                 self._thread = self.owner = None
+                self._former.clear()
                 self._changed.notify_all()
 
     def _keep_connected(self) -> None:
@@ -252,9 +258,9 @@ class Session:
         connection = connect(self._url)
         try:
             with explained(), time_limit(connection, STEP_TIMEOUT):
-                process, previous = current_process(), self.owner
+                process, former = current_process(), self._former
                 sent = now()
-                self.owner, claimed = become_owner(connection, self._account, process, previous)
+                self.owner, claimed = become_owner(connection, self._account, process, former)
                 if self._is_closing:
                     delete_owner(connection, self.owner)
                 self._events.session_opened(claimed)
@@ -332,8 +338,9 @@ class Session:
     def _end(self, connection: Connection) -> None:
         with self._changed:
             self._connection = None
-        # A transaction that still waits for the connection fails first.
-        shut_down(connection)
+        if not self._is_closing:
+            # A transaction that still waits for the connection fails first.
+            shut_down(connection)
         with self._lock:
             connection.close()
 
