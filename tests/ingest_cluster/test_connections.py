@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from livepeer_async.errors import ClusterError
-from livepeer_async.ingest.cluster import workers
+from livepeer_async.ingest.cluster import nodes, workers
 
 pytestmark = pytest.mark.anyio
 
@@ -17,3 +17,14 @@ async def test_silent_server_is_not_a_scheduler(monkeypatch):
         with pytest.raises(ClusterError, match=f"no Dask scheduler responds at {address}"):
             async with workers.connect(address, None):
                 pytest.fail("connected")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+async def test_worker_joins_by_any_kind_of_address(host):
+    own = "::1" if host == "::1" else "127.0.0.1"
+    async with (
+        nodes.listen(host, 0, None) as address,
+        nodes.join(address, own, 1, None) as worker,
+        nodes.connect(address, None) as client,
+    ):
+        assert list(await client.nthreads()) == [worker.address]

@@ -53,7 +53,7 @@ async def listen(host: str, port: int, tls: Tls | None) -> AsyncGenerator[str, N
     with _own_folder():
         with _without_pages():
             scheduler = _scheduler(
-                host=host,
+                host=_bracketed(host),
                 port=port,
                 protocol="tls://" if tls else "tcp://",
                 security=make_security(tls),
@@ -91,7 +91,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
         with _without_pages():
             worker = _worker(
                 address,
-                host=host,
+                host=_bracketed(host),
                 nthreads=threads,
                 security=make_security(tls),
                 dashboard=False,
@@ -118,6 +118,11 @@ def silence() -> None:
             log.handlers = [logging.NullHandler()]
             log.propagate = False
     warnings.filterwarnings("ignore", module="distributed")
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as Dask expects it, which takes an IPv6 address without brackets for a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager
