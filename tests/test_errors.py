@@ -42,7 +42,6 @@ ADVISING = {
     errors.SourceChanged,
     errors.AmbiguousRequest,
     errors.AssetFailed,
-    errors.JournalUnavailable,
     errors.UploadInUse,
     errors.AccessControlCall,
     errors.EventTooOld,
