@@ -74,7 +74,7 @@ def test_missing_scheduler_is_named(folder, tmp_path):
         journal = ["--journal", tmp_path / "uploads.journal"]
         done = run("ingest", folder, "--cluster", "127.0.0.1:9", *journal, sandbox=sandbox)
     assert done.returncode == 1
-    assert b"no scheduler responds at tcp://127.0.0.1:9" in done.stderr
+    assert b"no Dask scheduler responds at tcp://127.0.0.1:9" in done.stderr
 
 
 def test_logs_of_dask_show_nothing_of_a_row(folder, tmp_path):
