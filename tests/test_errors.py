@@ -118,6 +118,7 @@ TRANSIENT = {
     errors.RetriesExhausted,
     errors.TimedOut,
     errors.TooManyOpenFiles,
+    errors.JournalUnavailable,
     errors.UploadInUse,
 }
 

@@ -101,9 +101,7 @@ class JournalError(LivepeerError):
 
 
 class JournalUnavailable(JournalError):
-    """The database of a shared journal didn't respond for a while; a later call goes on."""
-
-    advice = "run again once it responds"
+    """The database of a shared journal doesn't respond, or not for now; a later call goes on."""
 
 
 class UploadInUse(JournalError):

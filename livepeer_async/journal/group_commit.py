@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 import anyio
 
 from livepeer_async.concurrency import run_shielded
-from livepeer_async.journal.busy_timeout import BusyTimeout
+from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
 from livepeer_async.journal.tables import Tables
 
 T = TypeVar("T")
@@ -46,15 +46,18 @@ class _Call:
     Attributes:
         work: the function; may be called again after a rollback.
         ended: set once the transaction is over.
+        group: the calls of its transaction.
         has_begun: whether a thread is calling the function, which must not be withdrawn any more.
+        is_cancelled: whether its caller was cancelled.
     """
 
-    __slots__ = ("_error", "_result", "ended", "has_begun", "work")
+    __slots__ = ("_error", "_result", "ended", "group", "has_begun", "is_cancelled", "work")
 
-    def __init__(self, work: Work[Any]) -> None:
+    def __init__(self, work: Work[Any], group: _Group) -> None:
         self.work = work
         self.ended = anyio.Event()
-        self.has_begun = False
+        self.group = group
+        self.has_begun = self.is_cancelled = False
         self._result: Any = None
         self._error: BaseException | None = None
 
@@ -63,6 +66,11 @@ class _Call:
 
     def fail(self, error: BaseException) -> None:
         self._error = error
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether its transaction was interrupted, perhaps because of another call."""
+        return isinstance(self._error, WaitCancelled)
 
     def unwrap(self) -> Any:
         error, self._error = self._error, None
@@ -81,14 +89,18 @@ class _Group:
     Args:
         busy_timeout: the time that they may wait for locks.
         due: when the transaction starts, on the clock of the event loop.
+
+    Attributes:
+        is_closed: whether the calls must end, rather than be repeated after an interruption.
     """
 
-    __slots__ = ("_lock", "busy_timeout", "calls", "due")
+    __slots__ = ("_lock", "busy_timeout", "calls", "due", "is_closed")
 
     def __init__(self, busy_timeout: BusyTimeout, due: float) -> None:
         self.calls: list[_Call] = []
         self.busy_timeout = busy_timeout
         self.due = due
+        self.is_closed = False
         self._lock = threading.Lock()
 
     def withdraw(self, call: _Call) -> bool:
@@ -119,7 +131,7 @@ class _Group:
         return [call.work(tables) for call in calls]
 
     def _handle_error(self, error: BaseException, begun: list[_Call], transact: Transact) -> None:
-        if len(begun) > 1:
+        if len(begun) > 1 and not isinstance(error, WaitCancelled):
             # The others must not fail with one, and it is unknown which one it is.
             for call in begun:
                 _transact_alone(call, transact, self.busy_timeout)
@@ -167,11 +179,12 @@ class GroupCommit:
             WaitCancelled: `cancel` was called; the file is unchanged.
             Exception: what the function or its transaction raised; the file is unchanged.
         """
-        call, group = _Call(work), self._waiting or self._add_group()
-        group.calls.append(call)
+        call = _Call(work, self._waiting or self._add_group())
+        call.group.calls.append(call)
         try:
             await call.ended.wait()
         except asyncio.CancelledError:
+            call.is_cancelled, group = True, call.group
             if not group.withdraw(call):
                 # Shielded: afterwards, the caller may delete what the call has written. A database
                 # that doesn't respond isn't waited for.
@@ -188,6 +201,7 @@ class GroupCommit:
         """End all waits for locks with `WaitCancelled`; a call that was begun still ends."""
         for group in (self._running, self._waiting):
             if group is not None:
+                group.is_closed = True
                 group.busy_timeout.cancel()
 
     def close(self) -> None:
@@ -231,15 +245,23 @@ class GroupCommit:
             future.add_done_callback(self._finish)
 
     def _finish(self, future: asyncio.Future[None] | None = None) -> None:
-        group, self._running = self._running, None
         error = None if future is None else future.exception()
-        if group is not None:
+        if self._running is not None:
             if error is not None:
-                group.fail(error)
-            for call in group.calls:
-                call.ended.set()
+                self._running.fail(error)
+            self._end(self._running)
+        self._running = None
         if self._waiting is not None:
             self._schedule(self._waiting)
+
+    def _end(self, group: _Group) -> None:
+        """End the calls of a group; those interrupted because of another one are repeated."""
+        for call in group.calls:
+            if not call.is_interrupted or call.is_cancelled or group.is_closed:
+                call.ended.set()
+                continue
+            call.group, call.has_begun = self._waiting or self._add_group(), False
+            call.group.calls.append(call)
 
 
 def _transact_alone(call: _Call, transact: Transact, busy_timeout: BusyTimeout) -> None:

@@ -282,12 +282,13 @@ async def test_open_and_close_leave_nothing(journal, postgres):
 async def test_lost_sessions_leave_nothing(journal, postgres):
     await journal.open()
     descriptors = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
+    for _ in range(10):
         postgres.server.terminate(*postgres.lock_backends())
         await until(lambda: not journal.holds_claims)
         await until(lambda: journal.holds_claims)
     assert len(session_threads()) == 1
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    # The thread opens some of its own in the background.
+    assert len(os.listdir("/proc/self/fd")) < descriptors + 10
     assert postgres.execute("SELECT count(*) FROM livepeer_async.owners") == [(1,)]
 
 

@@ -16,6 +16,8 @@ from livepeer_async.journal.tables import Tables
 
 # The first of the two numbers of the locks; the second one is the owner.
 NAMESPACE = 0x6C706A
+# The same of the locks on keys, for moments.
+KEY_NAMESPACE = NAMESPACE + 1
 MAX_OWNER = 2**31 - 1
 # The clients of an account notify each other on this channel, with the account appended.
 CHANNEL = "livepeer_async_"

@@ -359,8 +359,10 @@ class Session:
                 waker.send(b"x")
 
     def _error(self, failure: NotConnected) -> JournalError:
+        if not failure.is_final:
+            return self._unavailable(failure)
         return JournalError(f"the journal {self._location} {failure}", path=self._location)
 
     def _unavailable(self, failure: NotConnected | None) -> JournalUnavailable:
-        reason = failure or "doesn't respond"
+        reason = failure or "doesn't respond: run again once it does"
         return JournalUnavailable(f"the journal {self._location} {reason}", path=self._location)

@@ -15,6 +15,7 @@ from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.location import hide_password
 from livepeer_async.journal.postgres.connecting import Connection
 from livepeer_async.journal.postgres.owners import (
+    KEY_NAMESPACE,
     Owner,
     delete_owner,
     find_owner,
@@ -41,11 +42,24 @@ TIDY_PERIOD = 30.0
 # after which it is forgotten: until then it takes over those of its claims that are still there.
 RETURN_TIMEOUT = 600.0
 KEEP_SECONDS = 24 * 3600.0
-_CLAIM = """
-INSERT INTO claims AS it VALUES ($1, sha256(convert_to($2, 'UTF8')), $3)
-ON CONFLICT (account, id) DO UPDATE SET owner = excluded.owner WHERE it.owner IN ($3, $4)
-RETURNING owner"""
-_RELEASE = "DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
+# A key is written by one transaction at a time, and the others don't wait for it: they would wait
+# for each other if they write several keys.
+_CLAIM = f"""
+WITH attempt AS (SELECT pg_try_advisory_xact_lock({KEY_NAMESPACE}, hashtext($2)) AS is_free),
+written AS (
+    INSERT INTO claims AS it SELECT $1, sha256(convert_to($2, 'UTF8')), $3 FROM attempt
+    WHERE is_free ON CONFLICT (account, id)
+    DO UPDATE SET owner = excluded.owner WHERE it.owner IN ($3, $4) RETURNING owner
+)
+SELECT is_free, EXISTS (SELECT FROM written) FROM attempt"""
+_RELEASE = f"""
+DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])
+AND id IN (SELECT id FROM unnest($3::bytea[], $4::text[]) AS released (id, key)
+    WHERE pg_try_advisory_xact_lock({KEY_NAMESPACE}, hashtext(key)))
+RETURNING id"""
+_OWNED = "SELECT id FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
+# Seconds until a key is tried again that another transaction is writing.
+BUSY_DELAY = 0.02
 
 
 class PostgresStore:
@@ -95,10 +109,11 @@ class PostgresStore:
 
         def release_and_work(connection: Connection) -> T:
             # A copy: other threads may add keys meanwhile.
+            released.clear()
             released.update(key for key in list(self.written) if key not in self.held)
             tables = PostgresTables(connection, self, self._account, claimed)
             if released:
-                tables.run(_RELEASE, self._session.owner, [key_id(key) for key in released])
+                self._release(tables, released)
             result = work(tables)
             self.written.difference_update(released)
             self._lost.difference_update(released)
@@ -111,10 +126,23 @@ class PostgresStore:
         finally:
             self._claiming.difference_update(claimed)
 
+    def _release(self, tables: Tables, released: set[str]) -> None:
+        """Delete claims; remove the keys that another process is looking at from the set."""
+        ids = {key_id(key): key for key in released}
+        rows = tables.run(_RELEASE, self._session.owner, list(ids), list(ids.values()))
+        deleted = {ids[row[0]] for row in rows}
+        busy = tables.run(_OWNED, self._session.owner, list(ids)) if released - deleted else []
+        released.difference_update(ids[row[0]] for row in busy)
+
     def claim(self, tables: PostgresTables, key: str) -> None:
         """Write the claim on a key; raises as `Tables.claim` says."""
         own = previous = self._session.owner
-        while not tables.run(_CLAIM, key, own, previous):
+        while True:
+            is_free, is_written = tables.run(_CLAIM, key, own, previous)[0]
+            if not is_free:
+                raise ClaimPending(BUSY_DELAY, "another process")
+            if is_written:
+                break
             found = find_owner(tables, key_id(key))
             if found is None:
                 continue  # it was released meanwhile
