@@ -22,7 +22,7 @@ from livepeer_async.sandbox import (
     Slow,
     request_log,
 )
-from restarts.checks import count_bytes, was_cut
+from restarts.checks import was_cut
 from restarts.command import carries_file_bytes
 from support.constants import MIB
 
@@ -105,14 +105,14 @@ def group_requests(requests, names):
 
 
 def count_file(length, requests):
-    """Count the bytes of a file, and its chunks that no fault has cut."""
-    counts = count_bytes(length, requests)
-    killed = [it for it in requests if was_cut(it) and it.fault in {None, "Slow"}]
+    """Count the bytes of a file that were sent again, and those of its chunks that kills cut."""
+    faulty = [it for it in requests if it.fault not in {None, "Slow"}]
+    killed = [it for it in requests if was_cut(it) and it not in faulty]
     return {
         "length": length,
-        "repeated": counts.repeated,
-        "lost": counts.lost,
-        "killed": [int(it.headers["content-length"]) for it in killed],
+        "repeated": sum(it.received for it in requests) - length,
+        "lost": sum(it.received for it in faulty),
+        "killed": [[int(it.headers["content-length"]), it.received] for it in killed],
     }
 
 
