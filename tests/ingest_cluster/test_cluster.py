@@ -116,9 +116,10 @@ async def test_worker_of_another_account_is_refused(sandbox, cluster, folder, tm
 async def test_worker_of_another_version_gets_no_rows(sandbox, cluster, folder, tmp_path):
     videos = write_videos(folder, 8)
     command = [sys.executable, os.path.join(processes.HERE, "other_version.py")]
-    with processes.worker(cluster.address, sandbox, command=command):
+    with processes.worker(cluster.address, sandbox, command=command) as other:
         async with client_of(sandbox, tmp_path) as livepeer:
             events = await run_on(cluster.address, livepeer, folder)
+        processes.read_until(other, "this worker can't be used: it has livepeer-async 0.0.1")
     assert states_of(events) == dict.fromkeys(videos, "ready")
     assert any("livepeer-async 0.0.1" in it.message for it in events_of(Notice, events))
 

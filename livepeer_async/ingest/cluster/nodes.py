@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,9 @@ import anyio
 from dask import config
 from distributed import Scheduler, Security, Worker
 
-from livepeer_async.errors import ClusterError
+from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.ingest.cluster.messages import TOPIC
+from livepeer_async.ingest.cluster.worker import RunProcesses
 from livepeer_async.ingest.cluster.workers import connect, not_responding
 
 __all__ = ["connect", "join", "listen", "make_security", "silence"]
@@ -75,7 +77,14 @@ async def listen(host: str, port: int, tls: Tls | None) -> AsyncGenerator[str, N
 
 
 @asynccontextmanager
-async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncGenerator[Any, None]:
+async def join(
+    address: str,
+    host: str,
+    threads: int,
+    tls: Tls | None,
+    *,
+    on_refusal: Callable[[LivepeerError], None] | None = None,
+) -> AsyncGenerator[Any, None]:
     """Run a worker beside a block, which gets it; it ends with its scheduler.
 
     Args:
@@ -83,6 +92,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
         host: the address of this machine on which the worker listens.
         threads: how many batches run at once.
         tls: the files of TLS.
+        on_refusal: called with the reason for which the worker runs no rows of an ingestion.
 
     Raises:
         ClusterError: no scheduler responds, or its certificates don't match.
@@ -99,6 +109,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
                 memory_limit=0,
                 death_timeout=JOIN_TIMEOUT,
             )
+        worker.plugins[TOPIC] = RunProcesses(on_refusal)
         try:
             try:
                 await worker
