@@ -82,7 +82,7 @@ async def test_file_that_no_host_has_fails_its_row(sandbox, cluster, tmp_path):
         events = await run_on(cluster.address, livepeer, path)
     (ended,) = events_of(RowEnded, events)
     assert (ended.state, type(ended.error)) == ("failed", SourceNotReadable)
-    assert "(127.0.0.1); put files at the same absolute path on every machine" in str(ended.error)
+    assert "(127.0.0.1), where a worker needs it" in str(ended.error)
 
 
 async def test_other_bad_rows_name_their_line(sandbox, cluster, tmp_path):

@@ -269,7 +269,7 @@ class ClusterRun:
             if others:
                 elsewhere.setdefault(tuple(others), []).append(pending)
             else:
-                await self._rows.finish(pending, pending.not_found())
+                await self._rows.finish(pending, pending.not_found(_source_of(pending.row)))
         for workers, rows in elsewhere.items():
             self._queue.add_again(RowGroup(rows, workers=list(workers)))
 

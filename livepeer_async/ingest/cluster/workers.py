@@ -192,7 +192,7 @@ class WorkerPool:
         if refusals:
             raise ClusterError(f"no worker can be used; {refusals[-1]}")
         place = urlsplit(self._address).netloc
-        await self._notify(f"waiting for workers at {place}: run livepeer-async worker {place}")
+        await self._notify(f"waiting for workers at {place}")
 
 
 def not_responding(address: str) -> ClusterError:
