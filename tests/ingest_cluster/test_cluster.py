@@ -170,6 +170,14 @@ async def test_cluster_must_be_a_client(sandbox, folder, tmp_path):
             await run(livepeer, folder, cluster="tcp://127.0.0.1:1")
 
 
+async def test_closed_client_is_refused(sandbox, cluster, folder, tmp_path):
+    async with nodes.connect(cluster.address, None) as client:
+        pass
+    async with client_of(sandbox, tmp_path) as livepeer:
+        with pytest.raises(ConfigurationError, match="cluster isn't connected"):
+            await run(livepeer, folder, cluster=client)
+
+
 async def test_missing_extra_is_named(sandbox, folder, tmp_path, monkeypatch):
     for name in [it for it in sys.modules if it.startswith("livepeer_async.ingest.cluster.")]:
         monkeypatch.delitem(sys.modules, name)
