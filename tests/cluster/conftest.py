@@ -4,6 +4,7 @@ from cluster.processes import Cluster
 from livepeer_async.sandbox import Sandbox
 
 ROW = "cluster row"
+LINES = "cluster lines"
 HEAD = (
     "fault",
     "exit",
@@ -25,10 +26,15 @@ def cluster(postgres, tmp_path):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the table of the faults."""
+    """Print the table of the faults, and the counts of long ingestions."""
     groups = ("passed", "failed", "xfailed")
     reports = [report for group in groups for report in terminalreporter.stats.get(group, [])]
-    rows = [value for report in reports for name, value in report.user_properties if name == ROW]
+    properties = [it for report in reports for it in report.user_properties]
+    rows = [value for name, value in properties if name == ROW]
+    for name, lines in properties:
+        if name == LINES:
+            terminalreporter.section("ingestion with kills")
+            terminalreporter.write_line(lines)
     if rows:
         terminalreporter.section("faults of the shared journal")
         for row in (HEAD, ["---"] * len(HEAD), *sorted(rows)):

@@ -13,10 +13,11 @@ HERE = os.path.dirname(__file__)
 
 
 @contextmanager
-def scheduler(port=0):
+def scheduler(port=0, **variables):
     """Run a scheduler; yield its process, which has its `address`."""
-    program = os.path.join(HERE, "scheduler_program.py")
-    with running([sys.executable, program, str(port)], stdout=subprocess.PIPE) as process:
+    program = [sys.executable, os.path.join(HERE, "scheduler_program.py"), str(port)]
+    env = {**os.environ, **variables}
+    with running(program, stdout=subprocess.PIPE, env=env) as process:
         process.address = process.stdout.readline().decode().strip()
         yield process
 

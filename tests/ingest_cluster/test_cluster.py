@@ -141,6 +141,13 @@ async def test_stop_ends_rows_as_unfinished(sandbox, cluster, folder, tmp_path):
     assert len(states) < 200
 
 
+async def test_missing_scheduler_is_named():
+    with pytest.raises(ClusterError, match="no scheduler responds at tcp://127.0.0.1:9"):
+        async with nodes.connect("tcp://127.0.0.1:9", None):
+            pass
+
+
+@pytest.mark.cluster
 async def test_worker_without_its_scheduler_waits_for_the_next(sandbox, folder, tmp_path):
     videos = write_videos(folder, 2)
     with processes.scheduler() as first:

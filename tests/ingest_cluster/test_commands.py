@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -28,7 +29,7 @@ def children_of(process):
 def test_workers_upload_to_the_embedded_sandbox(folder, tmp_path):
     videos = write_videos(folder, 5)
     report = tmp_path / "report.jsonl"
-    options = ["--sandbox", "--workers", 2, "--report", report, "--json"]
+    options = ["--sandbox", "--workers", 1, "--report", report, "--json"]
     done = run("ingest", folder, *options, TMPDIR=str(tmp_path))
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
     states = {(it["key"], it["state"]) for it in documents(lines_of(done.stdout))}
@@ -39,6 +40,7 @@ def test_workers_upload_to_the_embedded_sandbox(folder, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["report.jsonl", "videos"]
 
 
+@pytest.mark.cluster
 def test_command_ends_if_all_its_workers_do(folder, tmp_path):
     write_videos(folder, 1)
     with Sandbox(processing_seconds=TIMEOUT) as sandbox:
@@ -66,8 +68,8 @@ def test_worker_without_an_api_key_ends_at_once():
 
 
 def test_used_port_is_named(folder, tmp_path):
-    with Sandbox() as sandbox, processes.scheduler() as scheduler:
-        place = scheduler.address.removeprefix("tcp://")
+    with Sandbox() as sandbox, socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
         journal = tmp_path / "uploads.journal"
         done = run("ingest", folder, "--listen", place, "--journal", journal, sandbox=sandbox)
     assert done.returncode == 1
@@ -75,6 +77,7 @@ def test_used_port_is_named(folder, tmp_path):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.cluster
 def test_missing_scheduler_is_named(folder, tmp_path):
     with Sandbox() as sandbox:
         journal = ["--journal", tmp_path / "uploads.journal"]
@@ -83,6 +86,7 @@ def test_missing_scheduler_is_named(folder, tmp_path):
     assert b"no Dask scheduler responds at tcp://127.0.0.1:9" in done.stderr
 
 
+@pytest.mark.cluster
 def test_logs_of_dask_show_nothing_of_a_row(folder, tmp_path):
     (folder / "SECRET.mp4").write_bytes(b"video")
     path = write_rows(folder, {"path": "SECRET.mp4", "key": "SECRET", "name": "SECRET"})

@@ -240,8 +240,9 @@ class ClusterRun:
                 await self._rows.finish(pending, pending.unfinished(outcome.error))
         returned = [it for it in group.rows if it in self._rows and not it.is_missing]
         if returned and not self._stopping.is_set():
-            # Without an outcome, the worker is gone.
-            await self._hand_out_again(returned, is_returned=outcome is not None)
+            # Without an outcome, the worker is gone, and with an error, it is excluded.
+            is_returned = isinstance(outcome, Outcome) and outcome.error is None
+            await self._hand_out_again(returned, is_returned=is_returned)
 
     async def _hand_out_again(self, returned: list[PendingRow], *, is_returned: bool) -> None:
         groups: dict[float, list[PendingRow]] = {}
@@ -283,7 +284,7 @@ class ClusterRun:
         """
         if not isinstance(error, _WORKER_ERRORS):
             raise error
-        await self._pool.refuse(worker, error)
+        await self._pool.exclude(worker, error)
 
 
 @asynccontextmanager

@@ -53,10 +53,11 @@ LINGER = 30.0
 
 
 async def check_worker(call: Call, dask_worker: Worker) -> bytes:
-    """Open the client of a run; return `Accepted`, or a `Refusal`, pickled."""
+    """Open the client of a run, and read its journal; return `Accepted` or `Refusal`, pickled."""
 
     async def check(run: Run) -> Accepted:
-        await _processes_of(dask_worker).find(run, dask_worker)
+        process = await _processes_of(dask_worker).find(run, dask_worker)
+        await process.check()
         return Accepted(platform.node() or "an unnamed host")
 
     def refuse(error: LivepeerError) -> Refusal:
@@ -195,6 +196,16 @@ class RunProcess:
         self._is_stopped = await self._find_stop()
         self._tasks.start(self._watch())
         self._tasks.start(self._watch_stop())
+
+    async def check(self) -> None:
+        """Read the journal.
+
+        Raises:
+            JournalError: it can't be read.
+        """
+        journal = self._livepeer.journal
+        if journal is not None:
+            await journal.find([self._run.id])
 
     async def aclose(self) -> None:
         """Close the client; running batches are cancelled."""

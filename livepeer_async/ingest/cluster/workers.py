@@ -1,7 +1,7 @@
 """The workers of a cluster that a run can use.
 
 Each worker is asked before it gets rows: another version, another account's key, or a journal that
-it can't open excludes it.
+it can't open excludes it. After a transient error, it is asked again.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import pickle
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
 from distributed import Client
+from msgspec import Struct
 
 from livepeer_async.concurrency import plain_task_group
-from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.errors import ClusterError, LivepeerError, is_transient
 from livepeer_async.ingest.cluster.messages import Accepted, Call, Refusal
 from livepeer_async.ingest.cluster.worker import check_worker
 
@@ -28,6 +30,8 @@ CHECK_TIMEOUT = 60.0
 SCHEDULER_TIMEOUT = 30.0
 # Seconds without a worker after which a notice says so, or the run ends if all were refused.
 PATIENCE = 5.0
+# Seconds after which a worker is asked again that had a transient error.
+RECHECK_DELAY = 10.0
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 # Its methods have no annotations.
@@ -63,6 +67,18 @@ async def connect(address: str, security: Any) -> AsyncGenerator[Any, None]:
             await client.close()
 
 
+class Exclusion(Struct, frozen=True):
+    """A worker gets no rows.
+
+    Attributes:
+        message: why.
+        until: when it is asked again; `inf` for never.
+    """
+
+    message: str
+    until: float = inf
+
+
 class WorkerPool:
     """The workers of a cluster.
 
@@ -93,7 +109,7 @@ class WorkerPool:
         self.hosts: dict[str, str] = {}
         self._present: dict[str, int] = {}
         self._checking: set[str] = set()
-        self._refusals: dict[str, str] = {}
+        self._excluded: dict[str, Exclusion] = {}
 
     @property
     def usable_hosts(self) -> dict[str, str]:
@@ -107,7 +123,7 @@ class WorkerPool:
             call: the run, for `check_worker`.
 
         Raises:
-            ClusterError: the scheduler is gone, or all workers were refused.
+            ClusterError: the scheduler is gone, or no worker can ever be used.
         """
         idle_since = anyio.current_time()
         async with plain_task_group() as tasks:
@@ -116,18 +132,24 @@ class WorkerPool:
                 self._update()
                 self._check_new(tasks, call)
                 now = anyio.current_time()
-                if self.threads or self._checking:
+                if self.threads or self._checking - self._excluded.keys():
                     idle_since = now
                 elif now - idle_since >= PATIENCE:
                     await self._report_idleness()
                 await anyio.sleep(WATCH_INTERVAL)
 
-    async def refuse(self, address: str, error: LivepeerError) -> None:
-        """Exclude a worker."""
+    async def exclude(self, address: str, error: LivepeerError) -> None:
+        """Hand a worker no rows; after a transient error, for a while."""
         host = self.hosts.get(address) or urlsplit(address).hostname or address
-        self._refusals[address] = sentence = f"the worker on {host} can't be used: {error}"
+        if is_transient(error):
+            until = anyio.current_time() + RECHECK_DELAY
+            message = f"the worker on {host} gets no rows until it can be used: {error.args[0]}"
+            self._excluded[address] = Exclusion(message, until)
+        else:
+            message = f"the worker on {host} can't be used: {error}"
+            self._excluded[address] = Exclusion(message)
         self._update()
-        await self._notify(sentence)
+        await self._notify(message)
 
     async def _find_present(self) -> dict[str, int]:
         try:
@@ -142,15 +164,17 @@ class WorkerPool:
         self.threads = {
             address: threads
             for address, threads in self._present.items()
-            if address in self.hosts and address not in self._refusals
+            if address in self.hosts and address not in self._excluded
         }
         if before != self.threads:
             self._on_change()
 
     def _check_new(self, tasks: TaskGroup, call: Call) -> None:
+        now = anyio.current_time()
         for address in self._present:
-            is_known = address in self.hosts or address in self._refusals
-            if not is_known and address not in self._checking:
+            found = self._excluded.get(address)
+            is_due = found.until <= now if found is not None else address not in self.hosts
+            if is_due and address not in self._checking:
                 self._checking.add(address)
                 tasks.start_soon(self._check, address, call)
 
@@ -172,27 +196,30 @@ class WorkerPool:
         match answer:
             case Accepted(host=name):
                 self.hosts[address] = f"{name} ({host})"
+                self._excluded.pop(address, None)
                 self._update()
             case Refusal(error=reason):
-                await self.refuse(address, reason)
+                await self.exclude(address, reason)
             case OSError() | None:
                 pass  # it is gone, or is asked again
             case _:
-                kind = type(answer).__name__
-                await self.refuse(
+                await self.exclude(
                     address,
                     ClusterError(
-                        f"it can't run this version of livepeer-async ({kind}); install the same "
-                        "version on all machines"
+                        "it can't run this version of livepeer-async; install the same version on "
+                        "all machines"
                     ),
                 )
 
     async def _report_idleness(self) -> None:
-        refusals = [text for address, text in self._refusals.items() if address in self._present]
-        if refusals:
-            raise ClusterError(f"no worker can be used; {refusals[-1]}")
+        found = [it for address, it in self._excluded.items() if address in self._present]
         place = urlsplit(self._address).netloc
-        await self._notify(f"waiting for workers at {place}")
+        if not found:
+            await self._notify(f"waiting for workers at {place}")
+        elif all(it.until == inf for it in found):
+            raise ClusterError(f"no worker can be used; {found[-1].message}")
+        else:
+            await self._notify("no worker can be used now; the run waits, and asks again")
 
 
 def not_responding(address: str) -> ClusterError:
