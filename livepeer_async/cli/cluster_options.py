@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
 
+from livepeer_async.cli.cluster_certificates import Tls, read_tls
 from livepeer_async.cli.extras import require
 
 SCHEMES = ("tcp", "tls")
@@ -51,20 +51,6 @@ Insecure = Annotated[
     bool,
     typer.Option("--insecure", help="Use a cluster beyond this machine without TLS."),
 ]
-
-
-class Tls(NamedTuple):
-    """Files of mutual TLS, in PEM format.
-
-    Attributes:
-        ca: certificates of the authorities that sign the certificates of all processes.
-        cert: the certificate of this process.
-        key: its private key.
-    """
-
-    ca: str
-    cert: str
-    key: str
 
 
 class ClusterOptions(NamedTuple):
@@ -137,20 +123,6 @@ def check_journal(
             "workers on other machines need a journal that they can use too: "
             "--journal postgresql://HOST/DATABASE"
         )
-
-
-def read_tls(ca: str | None, cert: str | None, key: str | None) -> Tls | None:
-    """Check the files of TLS; None if none is given."""
-    if not (ca or cert or key):
-        return None
-    if not (ca and cert and key):
-        raise typer.BadParameter("TLS needs all of --tls-ca, --tls-cert and --tls-key")
-    for path in (ca, cert, key):
-        try:
-            Path(path).read_bytes()
-        except OSError as error:
-            raise typer.BadParameter(f"{path} can't be read: {error.strerror}") from error
-    return Tls(ca=ca, cert=cert, key=key)
 
 
 def parse_address(text: str, option: str, tls: Tls | None, *, insecure: bool) -> str:

@@ -96,4 +96,4 @@ def _print_owners(owners: Sequence[OwnerInfo], url: str, *, json: bool) -> None:
         for owner in owners
     ]
     if rows:
-        print_table(HEADERS, rows, order=["since", "host", "process"])
+        print_table(HEADERS, rows, order=["claims", "host", "process", "since"], state="state")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from livepeer_async.cli import cluster_options
+from livepeer_async.cli import cluster_certificates, cluster_options
 from livepeer_async.cli.command import Command
 from livepeer_async.cli.extras import require
 from livepeer_async.deferred import deferred_module
@@ -62,7 +62,7 @@ def worker(  # noqa: PLR0913 - the options of the command
     manifest's machine.
     """
     require("worker", "distributed")
-    tls = cluster_options.read_tls(tls_ca, tls_cert, tls_key)
+    tls = cluster_certificates.read_tls(tls_ca, tls_cert, tls_key)
     url = cluster_options.parse_address(address, "HOST:PORT", tls, insecure=insecure)
     if journal:
         os.environ["LIVEPEER_JOURNAL"] = journal

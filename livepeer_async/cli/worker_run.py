@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import SocketAttribute
 
-from livepeer_async.cli.cluster_options import Tls
+from livepeer_async.cli.cluster_certificates import Tls
 from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.formatting import pluralize

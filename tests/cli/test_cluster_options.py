@@ -3,13 +3,12 @@
 import pytest
 import typer
 
+from livepeer_async.cli.cluster_certificates import Tls
 from livepeer_async.cli.cluster_options import (
     ClusterOptions,
-    Tls,
     build_cluster_options,
     check_journal,
     parse_address,
-    read_tls,
 )
 
 TLS = Tls("ca.pem", "cert.pem", "key.pem")
@@ -84,17 +83,6 @@ def test_workers_listen_on_this_machine():
     options = build_cluster_options(None, None, 3, NO_TLS, insecure=False)
     assert options == ClusterOptions("tcp://127.0.0.1:0", listen=True, workers=3)
     check_journal(options, None, no_journal=False, is_sandbox=True)
-
-
-def test_tls_needs_three_readable_files(tmp_path):
-    path = tmp_path / "file.pem"
-    path.write_text("certificate")
-    name, missing = str(path), str(tmp_path / "missing.pem")
-    assert read_tls(name, name, name) == Tls(name, name, name)
-    with pytest.raises(typer.BadParameter, match="needs all of"):
-        read_tls(name, None, name)
-    with pytest.raises(typer.BadParameter, match=r"missing\.pem can't be read"):
-        read_tls(name, missing, name)
 
 
 @pytest.mark.parametrize("journal", [None, "shows.journal"])

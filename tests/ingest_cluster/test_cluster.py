@@ -141,7 +141,7 @@ async def test_stop_ends_rows_as_unfinished(sandbox, cluster, folder, tmp_path):
 
 
 async def test_missing_scheduler_is_named():
-    with pytest.raises(ClusterError, match="no scheduler responds at tcp://127"):
+    with pytest.raises(ClusterError, match="no Dask scheduler responds at tcp://127"):
         async with nodes.connect("tcp://127.0.0.1:9", None):
             pass
 

@@ -77,7 +77,7 @@ def test_missing_scheduler_is_named(folder, tmp_path):
         journal = ["--journal", tmp_path / "uploads.journal"]
         done = run("ingest", folder, "--cluster", "127.0.0.1:9", *journal, sandbox=sandbox)
     assert done.returncode == 1
-    assert b"no scheduler responds at tcp://127.0.0.1:9" in done.stderr
+    assert b"no Dask scheduler responds at tcp://127.0.0.1:9" in done.stderr
 
 
 @pytest.mark.cluster

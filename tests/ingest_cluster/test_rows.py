@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livepeer_async import Progress, Stage
+from livepeer_async.errors import LivepeerError, UploadInUse
 from livepeer_async.ingest import Row
 from livepeer_async.ingest.cluster.rows import (
     MAX_BYTES,
@@ -52,6 +53,35 @@ def test_returned_rows_come_first_when_they_are_due():
     assert queue.take(10.0, 1).rows[0].number == 2
     assert queue.take(10.0, 1).rows[0].number == 1
     assert queue.take(10.0, 1) is None
+
+
+IN_USE = UploadInUse("in use", path="uploads.journal", key="key")
+
+
+def return_rows(row, error, *, times, is_shared):
+    delays = []
+    for _ in range(times):
+        row.error = error
+        delays.append(row.return_unfinished(is_shared=is_shared))
+    return delays
+
+
+def test_row_is_given_up_after_five_returns():
+    delays = return_rows(pending(1), LivepeerError("slow"), times=5, is_shared=True)
+    assert delays == [0.0, 0.0, 0.0, 0.0, None]
+
+
+def test_row_that_another_machine_has_is_never_given_up():
+    row = pending(1)
+    delays = return_rows(row, IN_USE, times=8, is_shared=True)
+    assert delays == [10.0, 20.0, 40.0, 60.0, 60.0, 60.0, 60.0, 60.0]
+    assert return_rows(row, LivepeerError("slow"), times=1, is_shared=True) == [0.0]
+    assert return_rows(row, IN_USE, times=1, is_shared=True) == [10.0]
+
+
+def test_row_that_a_process_here_has_is_given_up():
+    delays = return_rows(pending(1), IN_USE, times=5, is_shared=False)
+    assert delays == [10.0, 20.0, 40.0, 60.0, None]
 
 
 HOSTS = {"tcp://a:1": "a", "tcp://a:2": "a", "tcp://b:1": "b"}

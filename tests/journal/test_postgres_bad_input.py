@@ -293,10 +293,12 @@ async def test_settings_of_the_role_and_the_url_do_not_matter(postgres, postgres
     settings = {
         "bytea_output": "escape",
         "client_encoding": "LATIN1",
+        "datestyle": "German",
         "default_transaction_isolation": "serializable",
         "search_path": "nowhere",
         "statement_timeout": "1",
         "synchronous_commit": "off",
+        "timezone": "<+0330>-03:30",
     }
     try:
         for name, value in settings.items():

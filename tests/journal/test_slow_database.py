@@ -1,4 +1,6 @@
-"""A database that responds slowly, or makes statements wait: calls still end as they should."""
+"""Databases that respond slowly, and those whose administrator limits or changes sessions."""
+
+import time
 
 import anyio
 import psycopg
@@ -6,10 +8,24 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async.journal.journal import Journal
+from livepeer_async.journal.postgres import session
+from livepeer_async.journal.postgres.administration import list_owners
 from support.clock import until
+from support.constants import TIMEOUT, VERY_LONG
+from support.postgres import USER
 from support.records import RECORD
 
 pytestmark = pytest.mark.anyio
+
+# As a network with a long round trip.
+SLOW = """
+CREATE FUNCTION livepeer_async.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_sleep(0.3);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER slow BEFORE INSERT ON livepeer_async.records
+    FOR EACH ROW EXECUTE FUNCTION livepeer_async.wait();
+"""
 
 
 @pytest.fixture
@@ -40,3 +56,40 @@ async def test_cancelled_call_leaves_others_of_its_transaction_alone(journal, po
             assert scope.cancelled_caught
             other.rollback()
     assert second in await journal.records()
+
+
+async def test_each_response_is_a_sign_of_life(journal, postgres, monkeypatch):
+    # Shorter than the transaction, which has a round trip for each of its statements.
+    monkeypatch.setattr(session, "STOP_AFTER", 1.0)
+    monkeypatch.setattr(session, "HEARTBEAT", VERY_LONG)
+    await journal.open()
+    sessions = postgres.lock_backends()
+    postgres.execute(SLOW)
+    async with anyio.create_task_group() as tasks:
+        for key in "123456":
+            tasks.start_soon(journal.write, replace(RECORD, key=key))
+    assert len(await journal.records()) == 6
+    assert postgres.lock_backends() == sessions
+
+
+async def test_idle_sessions_are_kept(journal, postgres, postgres_server):
+    postgres_server.execute(f"ALTER ROLE {USER} SET idle_session_timeout = '100ms'")
+    try:
+        await journal.open()
+        sessions = postgres.lock_backends()
+        with psycopg.connect(postgres.url) as idle:
+            backend = idle.info.backend_pid
+            await until(lambda: backend not in postgres.backends())
+        assert postgres.lock_backends() == sessions
+    finally:
+        postgres_server.execute(f"ALTER ROLE {USER} RESET ALL")
+
+
+async def test_times_are_read_in_any_style(journal, postgres, postgres_server):
+    postgres_server.execute(f"ALTER ROLE {USER} SET datestyle = 'German'")
+    try:
+        await journal.open()
+        (owner,) = list_owners(postgres.url)
+        assert abs(owner.since.timestamp() - time.time()) < TIMEOUT
+    finally:
+        postgres_server.execute(f"ALTER ROLE {USER} RESET ALL")

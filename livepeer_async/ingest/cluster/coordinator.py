@@ -27,12 +27,9 @@ from livepeer_async.errors import (
     JournalError,
     LivepeerError,
     TooManyOpenFiles,
-    UploadInUse,
 )
 from livepeer_async.ingest.cluster.messages import TOPIC, Batch, Outcome, Refusal, seal, to_worker
 from livepeer_async.ingest.cluster.rows import (
-    IN_USE_DELAY,
-    MAX_RETURNS,
     MAX_ROWS,
     WINDOW,
     PendingRow,
@@ -181,7 +178,7 @@ class ClusterRun:
         usable = self._pool.threads
         allowed = [it for it in group.workers or usable if it in usable] or list(usable)
         for pending in group.rows:
-            pending.is_missing = False
+            pending.is_missing, pending.error = False, None
         self._running[key] = running = RunningGroup(group, allowed, anyio.CancelScope())
         tasks.start_soon(self._run_group, key, running)
 
@@ -230,10 +227,9 @@ class ClusterRun:
 
     async def _settle(self, group: RowGroup, outcome: Outcome | Refusal | None) -> None:
         """Report the rows that have ended, and hand out the others again."""
-        error: LivepeerError | None = None
         if isinstance(outcome, Outcome):
             for event in outcome.events:
-                error = await self._rows.end(event) or error
+                await self._rows.end(event)
             await self._look_elsewhere(outcome)
             if outcome.error is not None:
                 await self._handle_error(outcome.worker, outcome.error)
@@ -244,22 +240,20 @@ class ClusterRun:
         if returned and not self._stopping.is_set():
             # Without an outcome, the worker is gone, and with an error, it is excluded.
             is_returned = isinstance(outcome, Outcome) and outcome.error is None
-            await self._hand_out_again(returned, error, is_returned=is_returned)
+            await self._hand_out_again(returned, is_returned=is_returned)
 
-    async def _hand_out_again(
-        self, returned: list[PendingRow], error: LivepeerError | None, *, is_returned: bool
-    ) -> None:
-        again: list[PendingRow] = []
+    async def _hand_out_again(self, returned: list[PendingRow], *, is_returned: bool) -> None:
+        groups: dict[float, list[PendingRow]] = {}
+        is_shared = self._run.machine is None
         for pending in returned:
-            pending.returns += is_returned
-            if pending.returns > MAX_RETURNS:
-                await self._rows.finish(pending, pending.unfinished(error))
+            delay = pending.return_unfinished(is_shared=is_shared) if is_returned else 0.0
+            if delay is None:
+                await self._rows.finish(pending, pending.unfinished(pending.error))
             else:
-                await self._rows.defer(pending, error)
-                again.append(pending)
-        if again:
-            delay = IN_USE_DELAY if isinstance(error, UploadInUse) else 0.0
-            self._queue.add_again(RowGroup(again, due=anyio.current_time() + delay))
+                await self._rows.defer(pending)
+                groups.setdefault(delay, []).append(pending)
+        for delay, rows in groups.items():
+            self._queue.add_again(RowGroup(rows, due=anyio.current_time() + delay))
 
     async def _look_elsewhere(self, outcome: Outcome) -> None:
         """Hand out rows whose file is missing on a worker to the workers of another host."""

@@ -17,7 +17,7 @@ from dask import config
 from distributed import Scheduler, Security, Worker
 
 from livepeer_async.errors import ClusterError
-from livepeer_async.ingest.cluster.workers import connect
+from livepeer_async.ingest.cluster.workers import connect, not_responding
 
 __all__ = ["connect", "join", "listen", "make_security", "silence"]
 
@@ -53,7 +53,7 @@ async def listen(host: str, port: int, tls: Tls | None) -> AsyncGenerator[str, N
     with _own_folder():
         with _without_pages():
             scheduler = _scheduler(
-                host=host,
+                host=_bracketed(host),
                 port=port,
                 protocol="tls://" if tls else "tcp://",
                 security=make_security(tls),
@@ -91,7 +91,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
         with _without_pages():
             worker = _worker(
                 address,
-                host=host,
+                host=_bracketed(host),
                 nthreads=threads,
                 security=make_security(tls),
                 dashboard=False,
@@ -103,9 +103,7 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
             try:
                 await worker
             except (OSError, RuntimeError) as error:
-                raise ClusterError(
-                    f"no Dask scheduler responds at {address}, or its TLS certificates don't match"
-                ) from error
+                raise not_responding(address) from error
             yield worker
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
@@ -120,6 +118,11 @@ def silence() -> None:
             log.handlers = [logging.NullHandler()]
             log.propagate = False
     warnings.filterwarnings("ignore", module="distributed")
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as Dask expects it, which takes an IPv6 address without brackets for a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 @contextmanager

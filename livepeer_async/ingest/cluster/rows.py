@@ -11,7 +11,7 @@ from math import inf
 from msgspec import Struct
 from msgspec.structs import replace
 
-from livepeer_async.errors import LivepeerError, SourceNotReadable
+from livepeer_async.errors import LivepeerError, SourceNotReadable, UploadInUse
 from livepeer_async.ingest.events import RowEnded, RowState
 from livepeer_async.ingest.rows import Row
 from livepeer_async.uploads.progress import Progress, Stage
@@ -24,10 +24,13 @@ MAX_BYTES = 16 * 1024**3
 MAX_TEXT = 512 * 1024
 # Batches per thread of the workers that are handed out at a time.
 WINDOW = 2
-# Times that a row is handed out again after a worker has returned it unfinished, and the seconds
-# before if another process owns it. The workers of a killed coordinator end within 10 s.
+# Times that a row is handed out again after a worker has returned it unfinished. A row that another
+# process has isn't counted if the journal is shared: that process may need hours.
 MAX_RETURNS = 4
+# Seconds before a row that another process has is handed out again, doubled each time up to a
+# maximum. The workers of a killed coordinator end within 10 s.
 IN_USE_DELAY = 10.0
+MAX_IN_USE_DELAY = 60.0
 
 
 class PendingRow(Struct, eq=False):
@@ -39,6 +42,8 @@ class PendingRow(Struct, eq=False):
         has_started: whether a worker has started it.
         is_running: whether it has started, and wasn't deferred since.
         returns: how often a worker has returned it unfinished.
+        waits: how often in a row it was returned because another process has it.
+        error: why the last worker returned it, if it said so.
         is_missing: whether the last worker didn't have its file.
         missed: hosts that don't have it, by the addresses of their workers.
         progress: the latest progress.
@@ -49,9 +54,24 @@ class PendingRow(Struct, eq=False):
     has_started: bool = False
     is_running: bool = False
     returns: int = 0
+    waits: int = 0
+    error: LivepeerError | None = None
     is_missing: bool = False
     missed: dict[str, str] = {}
     progress: Progress | None = None
+
+    def return_unfinished(self, *, is_shared: bool) -> float | None:
+        """Count a return; return the seconds until it is handed out again, None if it isn't.
+
+        Args:
+            is_shared: whether other machines use the journal.
+        """
+        is_in_use = isinstance(self.error, UploadInUse)
+        self.waits = self.waits + 1 if is_in_use else 0
+        self.returns += not (is_in_use and is_shared)
+        if self.returns > MAX_RETURNS:
+            return None
+        return min(IN_USE_DELAY * 2 ** (self.waits - 1), MAX_IN_USE_DELAY) if is_in_use else 0.0
 
     def unfinished(self, error: LivepeerError | None = None) -> RowEnded:
         """Return the event of a row that was stopped."""

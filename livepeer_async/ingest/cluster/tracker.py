@@ -10,7 +10,6 @@ import anyio
 from msgspec.structs import replace
 
 from livepeer_async.concurrency import Notifier
-from livepeer_async.errors import LivepeerError
 from livepeer_async.ingest.cluster.messages import RowProgress, Update, number_of
 from livepeer_async.ingest.cluster.rows import PendingRow, fill_gap
 from livepeer_async.ingest.events import (
@@ -91,27 +90,27 @@ class RowTracker:
         if self._rows.pop(pending.number, None) is not None:
             await self._send(event)
 
-    async def defer(self, pending: PendingRow, error: LivepeerError | None) -> None:
+    async def defer(self, pending: PendingRow) -> None:
         """Report that a row is handed out again."""
+        error = pending.error
         if pending.is_running and error is not None:
             pending.is_running = False
             await self._send(RowDeferred(pending.row, error))
 
-    async def end(self, event: RowEnded | BadRow) -> LivepeerError | None:
-        """Report a row that has ended; return the error of one that is to be handed out again."""
+    async def end(self, event: RowEnded | BadRow) -> None:
+        """Report a row that has ended, or note why it is to be handed out again."""
         pending = self.find(number_of(event))
         if pending is None:
-            return None
+            return
         if isinstance(event, BadRow):
             row = pending.row
             message = add_sheet_row(event.message, row.line, row.sheet_row)
             await self.finish(pending, replace(event, location=row.location, message=message))
         elif event.state is RowState.UNFINISHED and not self.is_stopping:
-            return event.error
+            pending.error = event.error
         else:
             is_earlier = event.is_earlier and not pending.has_started
             await self.finish(pending, replace(event, row=pending.row, is_earlier=is_earlier))
-        return None
 
     async def end_halt(self, key: str, event: Resumed | None = None) -> None:
         """Report that the server responds again, once no batch waits for it."""
@@ -174,7 +173,8 @@ class RowTracker:
                     pending.has_started = pending.is_running = True
                     await self._send(RowStarted(pending.row))
             case RowDeferred(error=error):
-                await self.defer(pending, error)
+                pending.error = error
+                await self.defer(pending)
             case RowEnded(state=RowState.UNFINISHED):
                 pass  # its batch decides whether it is handed out again
             case RowEnded() | BadRow():

@@ -55,9 +55,11 @@ async def connect(address: str, security: Any) -> AsyncGenerator[Any, None]:
     )
     try:
         try:
-            await client
+            # Its own timeout doesn't hold for a server that isn't a scheduler.
+            with anyio.fail_after(CONNECT_TIMEOUT + 1):
+                await client
         except OSError as error:
-            raise ClusterError(f"no scheduler responds at {address}") from error
+            raise not_responding(address) from error
         yield client
     finally:
         # The client has tasks of its own, which would outlive the block.
@@ -218,6 +220,12 @@ class WorkerPool:
             raise ClusterError(f"no worker can be used; {found[-1].message}")
         else:
             await self._notify("no worker can be used now; the run waits, and asks again")
+
+
+def not_responding(address: str) -> ClusterError:
+    """Return the error for an address without a scheduler that accepts this process."""
+    tls = "its TLS certificates don't match" if address.startswith("tls:") else "it expects TLS"
+    return ClusterError(f"no Dask scheduler responds at {address}, or {tls}")
 
 
 def lost(address: str) -> ClusterError:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 from msgspec import Struct
+from psycopg import errors
 
 from livepeer_async.journal.location import hide_password
 from livepeer_async.journal.postgres.connecting import (
@@ -27,6 +28,10 @@ _OWNERS = f"""SELECT owner, host, pid, since, {IS_ALIVE}, count(claims.id)
     FROM owners LEFT JOIN claims USING (owner) GROUP BY owner ORDER BY since"""
 _TERMINATE = f"""SELECT pg_terminate_backend(pg_locks.pid) FROM pg_locks
     WHERE {HAS_LOCK} AND objid = $1"""
+_MAY_NOT_END = (
+    "doesn't permit the role to end the session of owner {}: use the role of that session, or one "
+    "with pg_signal_backend"
+)
 
 
 class OwnerInfo(Struct, frozen=True, kw_only=True):
@@ -78,7 +83,10 @@ def end_session(url: str, number: int) -> bool:
         JournalError: the database can't be used, or the role may not end the session.
     """
     with _session(url) as connection:
-        rows = connection.execute(_TERMINATE.encode(), (number,)).fetchall()
+        try:
+            rows = connection.execute(_TERMINATE.encode(), (number,)).fetchall()
+        except errors.InsufficientPrivilege as error:
+            raise NotConnected(_MAY_NOT_END.format(number)) from error
     return bool(rows)
 
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -27,7 +28,7 @@ Connection = psycopg.Connection[Any]
 
 MIN_SERVER_VERSION = 120000
 CONNECT_TIMEOUT = 10
-# Seconds for each step after connecting.
+# Seconds for each step after connecting, which is several round trips.
 STEP_TIMEOUT = 10.0
 # Any number: the first transaction that takes its lock creates the tables.
 _CREATION_LOCK = 0x6C706A61
@@ -57,11 +58,20 @@ _SESSION_SETTINGS = {
     "tcp_user_timeout": "45000",
     "idle_in_transaction_session_timeout": "40000",
     "lock_timeout": "3000",
-    "statement_timeout": "0",
+    # psycopg reads times only in these.
+    "datestyle": "ISO",
+    "timezone": "UTC",
     # Records must survive a power cut.
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
 }
+# Those of newer servers, by the first version.
+_NEWER_SETTINGS = {
+    140000: ("idle_session_timeout", "0"),
+    170000: ("transaction_timeout", "0"),
+}
+_SET_UP = """SELECT count(set_config(name, value, false))
+    FROM unnest($1::text[], $2::text[]) AS settings (name, value)"""
 
 
 @contextmanager
@@ -109,11 +119,14 @@ def connect(url: str, *, creates: bool = True) -> Connection:
     with explained():
         connection = _open(url)
         try:
-            with time_limit(connection, STEP_TIMEOUT):
-                _check_server(connection)
-                _check_pooler(connection, url)
-                _set_up(connection)
-                _check_schema(connection, creates=creates)
+            for step in (
+                _check_server,
+                partial(_check_pooler, url=url),
+                _set_up,
+                partial(_check_schema, creates=creates),
+            ):
+                with time_limit(connection, STEP_TIMEOUT):
+                    step(connection)
         except BaseException:
             connection.close()
             raise
@@ -185,8 +198,12 @@ def _check_pooler(connection: Connection, url: str) -> None:
 
 
 def _set_up(connection: Connection) -> None:
-    for name, value in _SESSION_SETTINGS.items():
-        _value(connection, "SELECT set_config($1, $2, false)", name, value)
+    version = connection.info.server_version
+    newer = dict(setting for first, setting in _NEWER_SETTINGS.items() if version >= first)
+    settings = {**_SESSION_SETTINGS, **newer}
+    # First, because what follows takes longer than the shortest timeout; in few round trips.
+    connection.execute(b"SET statement_timeout = 0")
+    _value(connection, _SET_UP, [*settings], [*settings.values()])
 
 
 def _check_schema(connection: Connection, *, creates: bool) -> None:
@@ -220,5 +237,4 @@ def _create_schema(connection: Connection) -> None:
     # With `IF NOT EXISTS`, PostgreSQL would want the right to create a schema anyway.
     if _value(connection, "SELECT to_regnamespace('livepeer_async')") is None:
         connection.execute(b"CREATE SCHEMA livepeer_async")
-    for statement in filter(str.strip, SCHEMA.split(";")):
-        connection.execute(statement.encode())
+    connection.execute(SCHEMA.encode())

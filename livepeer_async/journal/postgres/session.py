@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -137,6 +137,15 @@ class Session:
                 if not busy_timeout.remaining:
                     raise self._unavailable(failure) from failure.__cause__
 
+    def execute(
+        self, connection: Connection, statement: str, values: tuple[Any, ...]
+    ) -> psycopg.Cursor[Any]:
+        """Execute a statement of a transaction, whose response is a sign of life."""
+        sent = now()
+        cursor = connection.execute(statement.encode(), values)
+        self._confirmed_at = sent
+        return cursor
+
     def close(self, timeout: float) -> None:
         """Delete the owner and its claims, and end the session; its thread may end later."""
         # Before the thread may close the connection.
@@ -172,7 +181,7 @@ class Session:
         finally:
             # A response to a rollback is a sign of life as well.
             if not connection.closed:
-                self._confirmed_at = sent
+                self._confirmed_at = max(self._confirmed_at, sent)
 
     @contextmanager
     def _used(
@@ -238,8 +247,8 @@ class Session:
                 continue
             delay = FIRST_DELAY
             try:
-                # The system may have no descriptor left.
-                with suppress(OSError):
+                # A call may have lost the session already, or the system has no descriptor left.
+                with suppress(psycopg.Error, OSError):
                     self._watch(connection)
             finally:
                 self._lose(connection)
@@ -257,15 +266,17 @@ class Session:
     def _connect(self) -> Connection:
         connection = connect(self._url)
         try:
-            with explained(), time_limit(connection, STEP_TIMEOUT):
-                process, former = current_process(), self._former
-                sent = now()
-                self.owner, claimed = become_owner(connection, self._account, process, former)
-                if self._is_closing:
-                    delete_owner(connection, self.owner)
+            with explained():
+                with time_limit(connection, STEP_TIMEOUT):
+                    process, former = current_process(), self._former
+                    self.owner, claimed = become_owner(connection, self._account, process, former)
+                    if self._is_closing:
+                        delete_owner(connection, self.owner)
                 self._events.session_opened(claimed)
-                # Before any upload: others may have met a pause.
-                self._events.session_used(connection)
+                sent = now()
+                with time_limit(connection, STEP_TIMEOUT):
+                    # Before any upload: others may have met a pause.
+                    self._events.session_used(connection)
         except BaseException:
             self._events.session_lost()
             connection.close()

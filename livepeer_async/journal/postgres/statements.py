@@ -7,7 +7,7 @@ identifies the row.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from livepeer_async.errors import JournalError
@@ -78,7 +78,7 @@ class PostgresTables:
     """The tables of an account in one transaction; see `Tables`.
 
     Args:
-        connection: in the transaction.
+        execute: executes a statement in the transaction.
         store: has the claims.
         account: a fingerprint of the account.
         claimed: collects the keys whose claims are written.
@@ -88,13 +88,13 @@ class PostgresTables:
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        execute: Callable[[str, tuple[Any, ...]], psycopg.Cursor[Any]],
         store: PostgresStore,
         account: str,
         claimed: set[str],
     ) -> None:
         self.claimed = claimed
-        self._connection = connection
+        self._execute = execute
         self._store = store
         self._account = account
 
@@ -110,7 +110,7 @@ class PostgresTables:
                 "another key",
                 path=self._store.location,
             )
-        cursor = self._connection.execute(statement.encode(), (self._account, *values))
+        cursor = self._execute(statement, (self._account, *values))
         return cursor.fetchall() if cursor.description else []
 
     def find_records(self, keys: Sequence[str]) -> list[Row]:

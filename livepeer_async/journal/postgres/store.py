@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -111,7 +112,8 @@ class PostgresStore:
             # A copy: other threads may add keys meanwhile.
             released.clear()
             released.update(key for key in list(self.written) if key not in self.held)
-            tables = PostgresTables(connection, self, self._account, claimed)
+            execute = partial(self._session.execute, connection)
+            tables = PostgresTables(execute, self, self._account, claimed)
             if released:
                 self._release(tables, released)
             result = work(tables)
