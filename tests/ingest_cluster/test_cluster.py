@@ -113,6 +113,7 @@ async def test_worker_of_another_account_is_refused(sandbox, cluster, folder, tm
             await run_on(cluster.address, livepeer, folder)
 
 
+@pytest.mark.cluster
 async def test_worker_of_another_version_gets_no_rows(sandbox, cluster, folder, tmp_path):
     videos = write_videos(folder, 8)
     command = [sys.executable, os.path.join(processes.HERE, "other_version.py")]
