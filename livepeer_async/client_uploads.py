@@ -264,10 +264,7 @@ class UploadCalls:
             max_length: as for `upload`, for each source.
             source_timeout: as for `upload`.
         """
-        if concurrency is not None:
-            self.throttle.concurrency = concurrency
-        if max_rate is not None:
-            self.throttle.max_rate = max_rate
+        self.throttle.set_limits(concurrency, max_rate)
         options = components.UploadOptions(
             wait=wait,
             verify=verify,

@@ -1,6 +1,7 @@
 """The benchmarks; `BENCHES` has them by name, the quick ones first."""
 
 from scenarios import (
+    cluster,
     decode,
     imports,
     journal,
@@ -21,6 +22,7 @@ BENCHES = {
     "loop": loop.measure,
     "memory": memory.measure,
     "journal": journal.measure,
+    "cluster": cluster.measure,
     "polling": polling.measure,
     "long-link": long_link.measure,
 }

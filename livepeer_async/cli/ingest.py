@@ -105,6 +105,8 @@ RetriesOption = Annotated[
 ]
 
 
+# The signature has two options in a line.
+# fmt: off
 @app.command(
     help=HELP,
     epilog=EXIT_STATUS_HELP,
@@ -116,37 +118,22 @@ def ingest(  # noqa: PLR0913 - the options of the command
     context: typer.Context,
     manifest: ManifestArgument,
     *,
-    check: CheckOption = False,
-    strict: StrictOption = False,
-    relay: RelayOption = False,
-    allow_outside: OutsideOption = False,
-    name_template: options.NameTemplate = None,
-    report: ReportOption = None,
-    no_report: NoReportOption = False,
-    journal: options.JournalPath = None,
-    no_journal: options.NoJournal = False,
-    concurrency: options.Concurrency = None,
-    max_rate: options.MaxRate = None,
-    retries: RetriesOption = options.INGEST_RETRIES,
-    no_wait: options.NoWait = False,
-    verify: options.Verify = "size",
-    probe: options.UseProbe = False,
-    probe_ignore: options.ProbeIgnore = None,
-    ready_timeout: options.ReadyTimeout = READY_TIMEOUT,
-    stall: options.Stall = STALL_TIMEOUT,
+    check: CheckOption = False, strict: StrictOption = False,
+    relay: RelayOption = False, allow_outside: OutsideOption = False,
+    name_template: options.NameTemplate = None, report: ReportOption = None,
+    no_report: NoReportOption = False, journal: options.JournalPath = None,
+    no_journal: options.NoJournal = False, concurrency: options.Concurrency = None,
+    max_rate: options.MaxRate = None, retries: RetriesOption = options.INGEST_RETRIES,
+    no_wait: options.NoWait = False, verify: options.Verify = "size",
+    probe: options.UseProbe = False, probe_ignore: options.ProbeIgnore = None,
+    ready_timeout: options.ReadyTimeout = READY_TIMEOUT, stall: options.Stall = STALL_TIMEOUT,
     chunk_response: options.ChunkResponse = CHUNK_RESPONSE_TIMEOUT,
-    sandbox: options.UseSandbox = False,
-    storage: options.SandboxStorage = None,
-    ignore_mtime: options.IgnoreMtime = False,
-    method: options.Method = "tus",
-    cluster: cluster_options.Cluster = None,
-    listen: cluster_options.Listen = None,
-    workers: cluster_options.Workers = None,
-    tls_ca: cluster_options.TlsCa = None,
-    tls_cert: cluster_options.TlsCert = None,
-    tls_key: cluster_options.TlsKey = None,
-    insecure: cluster_options.Insecure = False,
-    json: options.Json = False,
+    sandbox: options.UseSandbox = False, storage: options.SandboxStorage = None,
+    ignore_mtime: options.IgnoreMtime = False, method: options.Method = "tus",
+    cluster: cluster_options.Cluster = None, listen: cluster_options.Listen = None,
+    workers: cluster_options.Workers = None, tls_ca: cluster_options.TlsCa = None,
+    tls_cert: cluster_options.TlsCert = None, tls_key: cluster_options.TlsKey = None,
+    insecure: cluster_options.Insecure = False, json: options.Json = False,
 ) -> None:
     """Run the command; `HELP` describes it."""
     _check_arguments(manifest, context.args, report, no_report=no_report)
@@ -169,6 +156,7 @@ def ingest(  # noqa: PLR0913 - the options of the command
     )
     run = partial(command.run, check=check, allow_outside=allow_outside, template=name_template)
     runner.run_command(run, on_interrupt=command.describe_interruption)
+# fmt: on
 
 
 def _check_arguments(

@@ -148,10 +148,7 @@ class UploadBatch:
         # The program that writes to standard input may pause as long as the user lets it.
         options: dict[str, Any] = {"source_timeout": None, **self._options}
         concurrency, max_rate = (options.pop(name, None) for name in ("concurrency", "max_rate"))
-        if concurrency is not None:
-            client.throttle.concurrency = concurrency
-        if max_rate is not None:
-            client.throttle.max_rate = max_rate
+        client.throttle.set_limits(concurrency, max_rate)
         uploading = client.uploads.run_many(
             self._jobs, UploadOptions(force=force, **options), on_progress=self._update
         )

@@ -90,19 +90,12 @@ async def ingest(  # noqa: PLR0913 - the options of an ingestion, all with a def
         ignore_mtime=ignore_mtime,
         method=method,
     )
-    if concurrency is not None:
-        livepeer.throttle.concurrency = concurrency
-    if max_rate is not None:
-        livepeer.throttle.max_rate = max_rate
+    livepeer.throttle.set_limits(concurrency, max_rate)
     rules = as_probe(probe)
     options = RowOptions(relay=relay, upload=upload, on_progress=on_progress, probe=rules)
+    remote = _make_remote(livepeer, cluster, options, outage_timeout)
     ingestion = Ingestion(
-        livepeer,
-        manifest,
-        options,
-        strict=strict,
-        outage_timeout=outage_timeout,
-        cluster=_make_remote(livepeer, cluster, options, outage_timeout),
+        livepeer, manifest, options, strict=strict, outage_timeout=outage_timeout, cluster=remote
     )
     async with run_ingestion(ingestion):
         yield ingestion

@@ -149,6 +149,13 @@ class Throttle:
         if (wake := self._wake) is not None:
             wake()
 
+    def set_limits(self, concurrency: int | None, max_rate: float | None) -> None:
+        """Set those limits that aren't `None`; the others stay."""
+        if concurrency is not None:
+            self.concurrency = concurrency
+        if max_rate is not None:
+            self.max_rate = max_rate
+
     @property
     def rate_share(self) -> float | None:
         """Maximum bytes per second of this client, its share of `max_rate`."""

@@ -113,6 +113,7 @@ async def test_worker_of_another_account_is_refused(sandbox, cluster, folder, tm
             await run_on(cluster.address, livepeer, folder)
 
 
+@pytest.mark.cluster
 async def test_worker_of_another_version_gets_no_rows(sandbox, cluster, folder, tmp_path):
     videos = write_videos(folder, 8)
     command = [sys.executable, os.path.join(processes.HERE, "other_version.py")]
@@ -142,7 +143,7 @@ async def test_stop_ends_rows_as_unfinished(sandbox, cluster, folder, tmp_path):
 
 
 async def test_missing_scheduler_is_named():
-    with pytest.raises(ClusterError, match=r"no Dask scheduler responds at tcp://127\.0\.0\.1:9"):
+    with pytest.raises(ClusterError, match="no Dask scheduler responds at tcp://127"):
         async with nodes.connect("tcp://127.0.0.1:9", None):
             pass
 

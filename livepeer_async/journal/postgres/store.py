@@ -254,8 +254,7 @@ class PostgresStore:
 
     def _seconds_to_wait(self, owner: Owner) -> float:
         """Return the seconds until an owner whose session is lost has certainly stopped."""
-        # The server's clock may be set, but not by as much.
-        if owner.lost_seconds > 3 * GRACE or owner.process.has_ended(current_process()):
+        if owner.process.has_ended(current_process()):
             return 0.0
         since = self._lost_since.setdefault(owner.number, now())
         return max(since + GRACE - now(), 0.0)
