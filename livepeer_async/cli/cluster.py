@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.abc import Process
 
-from livepeer_async.cli.cluster_options import ClusterOptions
+from livepeer_async.cli.cluster_options import ClusterOptions, is_loopback
 from livepeer_async.cli.output.verbosity import VERBOSITY, Verbosity
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.deferred import deferred_module
@@ -56,8 +56,9 @@ async def open_cluster(
             starting = _run_workers(place, options.workers, environment)
             await stack.enter_async_context(starting)
         elif options.listen:
-            certificates = ", and its --tls-ca, --tls-cert and --tls-key" if options.tls else ""
-            say(f"workers join with: livepeer-async worker {place}{certificates}")
+            needs = " --insecure" * (options.tls is None and not is_loopback(options.host))
+            needs += ", and its --tls-ca, --tls-cert and --tls-key" * (options.tls is not None)
+            say(f"workers join with: livepeer-async worker {place}{needs}")
         connecting = nodes.connect(address, nodes.make_security(options.tls))
         yield await stack.enter_async_context(connecting)
 

@@ -29,8 +29,8 @@ JournalUrl = Annotated[
     typer.Option(
         "--journal",
         metavar="URL",
-        help="The journal, with its password; by default LIVEPEER_JOURNAL, or else the one of the "
-        "ingestion, with the password of PGPASSWORD or ~/.pgpass.",
+        help="The ingestion's journal as this machine reaches it; by default LIVEPEER_JOURNAL, or "
+        "else the same URL. The password is that of PGPASSWORD or ~/.pgpass.",
     ),
 ]
 
@@ -58,8 +58,8 @@ def worker(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Upload rows for ingestions that listen at HOST:PORT, one after the other, until Ctrl-C.
 
-    The API key is this machine's LIVEPEER_API_KEY. Files must have the same absolute path as in the
-    manifest's machine.
+    The API key is this machine's LIVEPEER_API_KEY. Files must have the same absolute path as on
+    the machine that reads the manifest.
     """
     require("worker", "distributed")
     tls = cluster_certificates.read_tls(tls_ca, tls_cert, tls_key)

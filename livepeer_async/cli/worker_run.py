@@ -12,7 +12,8 @@ from livepeer_async.cli.output.console import print_note, print_problem
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.formatting import pluralize
 from livepeer_async.cli.output.verbosity import VERBOSITY, Verbosity
-from livepeer_async.errors import ClusterError
+from livepeer_async.client import AsyncLivepeer
+from livepeer_async.errors import ClusterError, LivepeerError
 from livepeer_async.ingest.cluster import nodes
 
 # Seconds between two attempts to reach a scheduler.
@@ -29,7 +30,12 @@ async def run_worker(address: str, *, threads: int, tls: Tls | None, once: bool)
         threads: how many batches run at once.
         tls: the files of TLS.
         once: whether to end with the first scheduler.
+
+    Raises:
+        ConfigurationError: there is no API key, or the base URL is invalid.
     """
+    # Raises for an environment that no ingestion can use.
+    AsyncLivepeer()
     if VERBOSITY.get() is not Verbosity.VERBOSE:
         nodes.silence()
     place = urlsplit(address).netloc
@@ -37,7 +43,7 @@ async def run_worker(address: str, *, threads: int, tls: Tls | None, once: bool)
     while True:
         host = await _wait_for_scheduler(address)
         try:
-            async with nodes.join(address, host, threads, tls) as worker:
+            async with nodes.join(address, host, threads, tls, on_refusal=_refuse) as worker:
                 failure = ""
                 print_note(f"joined {place} with {pluralize(threads, 'thread')}")
                 await worker.finished()
@@ -50,6 +56,10 @@ async def run_worker(address: str, *, threads: int, tls: Tls | None, once: bool)
             print_note(f"left {place}: the scheduler has ended")
         if once:
             return ExitStatus.FAILED if failure else ExitStatus.OK
+
+
+def _refuse(error: LivepeerError) -> None:
+    print_problem(f"this worker can't be used: {error}")
 
 
 async def _wait_for_scheduler(address: str) -> str:

@@ -310,11 +310,9 @@ class Ingestion:
         if error is not None and classify_error(error).abort_run:
             raise error
         if error is not None and self._may_defer(job, result, error):
-            is_known = job.waits > 0
             self._deferred.add(job, is_in_use=self._is_shared(error))
             self._notifier.notify()
-            if not (is_known and job.waits):
-                await self._channel.send(RowDeferred(job.row, error))
+            await self._channel.send(RowDeferred(job.row, error))
             return
         del self._jobs[job]
         self._notifier.notify()

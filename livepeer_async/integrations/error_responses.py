@@ -54,6 +54,7 @@ STATUSES: Mapping[type[BaseException], int] = {
     errors.TooManyOpenFiles: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.JournalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.JournalUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ClusterError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UploadInUse: HTTPStatus.CONFLICT,
 }
 # Instead of messages that name parts of the server or of the account; those are logged.

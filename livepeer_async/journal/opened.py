@@ -137,8 +137,10 @@ class OpenJournal:
             raise
         finally:
             if is_free and key in self._store.written:
-                # Shielded: an unreleased lease blocks other processes while this one runs.
-                await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
+                # Shielded: an unreleased lease blocks other processes while this one runs. A
+                # database that doesn't respond gets it later, with the next sign of life.
+                if timeout == inf or self._store.is_certain:
+                    await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
     @property
     def is_shared(self) -> bool:

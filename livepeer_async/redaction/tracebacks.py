@@ -11,10 +11,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 T = TypeVar("T")
 P = ParamSpec("P")
-# Packages whose local variables may be secrets: this one, those that send requests, and those that
-# wrap the functions of the HTTP library.
+# Packages whose local variables may be secrets: this one, those that send requests or open
+# databases, and those that wrap the functions of the HTTP library.
 _CLEARED_PACKAGES = (
-    *("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio"),
+    *("livepeer_async", "httpx", "httpcore", "h11", "h2", "anyio", "psycopg"),
     *("sentry_sdk", "opentelemetry", "wrapt", "ddtrace", "elasticapm", "newrelic", "logfire"),
 )
 

@@ -10,7 +10,7 @@ import pytest
 
 from livepeer_async import Timeouts
 from livepeer_async.http.retry import RetryPolicy
-from livepeer_async.journal import journal
+from livepeer_async.journal import opened
 from livepeer_async.sandbox import Answer, Fault, On, Slow, Stall
 from livepeer_async.sources import files
 from livepeer_async.uploads import asset_requests
@@ -25,7 +25,7 @@ NO_TIMEOUTS = {"timeout": Timeouts(stall=VERY_LONG, answer=VERY_LONG)}
 
 def test_cancellation_takes_at_most_two_seconds():
     assert asset_requests.TICKET_TIMEOUT + asset_requests.TICKET_DISCARD_TIMEOUT <= 2
-    assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, journal.RELEASE_TIMEOUT) <= 2
+    assert max(asset_requests.CANCELLED_TIMEOUT, files.OPEN_TIMEOUT, opened.RELEASE_TIMEOUT) <= 2
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_interrupted_sandbox_succeeds_and_cleans_up(number, tmp_path, start):
 def test_port_in_use_has_no_traceback(sandbox):
     done = run("sandbox", "--port", sandbox.base_url.rpartition(":")[2].removesuffix("/api"))
     assert done.returncode == 1
-    assert "use --port for another one" in done.stderr.decode()
+    assert "use --port or --host for another one" in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
 
 

@@ -1,6 +1,7 @@
 """Ingestions with wrong keys, outages and rows in use."""
 
 from collections import Counter
+from contextlib import AsyncExitStack
 
 import anyio
 import pytest
@@ -104,6 +105,25 @@ async def test_row_in_use_is_retried(folder, tmp_path, monkeypatch):
                         # The row is not retried before this event is handled.
                         await released.wait()
     assert len(events_of(RowDeferred, events)) == 1
+    assert set(states_of(events).values()) == {"ready"}
+
+
+async def test_row_of_another_machine_is_deferred_each_time(folder, postgres, monkeypatch):
+    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    write_videos(folder, 1)
+    async with sandbox_and_client() as (sandbox, _):
+        machines = [client_for(sandbox, postgres.url) for _ in range(2)]
+        async with machines[0] as livepeer, machines[1] as other, AsyncExitStack() as holding:
+            await holding.enter_async_context(other.journal.acquire(str(folder / "v000.mp4")))
+            events = []
+            async with ingest(livepeer, folder) as running:
+                async for event in running:
+                    events.append(event)
+                    if len(events_of(RowDeferred, events)) == 3:
+                        await holding.aclose()
+    turns = [type(it) for it in events if isinstance(it, RowStarted | RowDeferred)]
+    # A display counts the row once.
+    assert turns == [RowStarted, RowDeferred] * 3 + [RowStarted]
     assert set(states_of(events).values()) == {"ready"}
 
 

@@ -82,7 +82,7 @@ async def test_file_that_no_host_has_fails_its_row(sandbox, cluster, tmp_path):
         events = await run_on(cluster.address, livepeer, path)
     (ended,) = events_of(RowEnded, events)
     assert (ended.state, type(ended.error)) == ("failed", SourceNotReadable)
-    assert "(127.0.0.1); put files at the same absolute path on every machine" in str(ended.error)
+    assert "(127.0.0.1), where a worker needs it" in str(ended.error)
 
 
 async def test_other_bad_rows_name_their_line(sandbox, cluster, tmp_path):
@@ -117,9 +117,10 @@ async def test_worker_of_another_account_is_refused(sandbox, cluster, folder, tm
 async def test_worker_of_another_version_gets_no_rows(sandbox, cluster, folder, tmp_path):
     videos = write_videos(folder, 8)
     command = [sys.executable, os.path.join(processes.HERE, "other_version.py")]
-    with processes.worker(cluster.address, sandbox, command=command):
+    with processes.worker(cluster.address, sandbox, command=command) as other:
         async with client_of(sandbox, tmp_path) as livepeer:
             events = await run_on(cluster.address, livepeer, folder)
+        processes.read_until(other, "this worker can't be used: it has livepeer-async 0.0.1")
     assert states_of(events) == dict.fromkeys(videos, "ready")
     assert any("livepeer-async 0.0.1" in it.message for it in events_of(Notice, events))
 
@@ -175,6 +176,14 @@ async def test_cluster_must_be_a_client(sandbox, folder, tmp_path):
     async with client_of(sandbox, tmp_path) as livepeer:
         with pytest.raises(ConfigurationError, match=r"wanted a distributed\.Client"):
             await run(livepeer, folder, cluster="tcp://127.0.0.1:1")
+
+
+async def test_closed_client_is_refused(sandbox, cluster, folder, tmp_path):
+    async with nodes.connect(cluster.address, None) as client:
+        pass
+    async with client_of(sandbox, tmp_path) as livepeer:
+        with pytest.raises(ConfigurationError, match="cluster isn't connected"):
+            await run(livepeer, folder, cluster=client)
 
 
 async def test_missing_extra_is_named(sandbox, folder, tmp_path, monkeypatch):

@@ -61,6 +61,12 @@ def test_no_journal_is_refused(folder):
     assert b"--no-journal can't be combined with a cluster" in done.stderr
 
 
+def test_worker_without_an_api_key_ends_at_once():
+    done = run("worker", "127.0.0.1:9")
+    assert done.returncode == 2
+    assert b"no API key: set LIVEPEER_API_KEY" in done.stderr
+
+
 def test_used_port_is_named(folder, tmp_path):
     with Sandbox() as sandbox, socket.create_server(("127.0.0.1", 0)) as listener:
         place = f"127.0.0.1:{listener.getsockname()[1]}"

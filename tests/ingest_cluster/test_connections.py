@@ -1,9 +1,11 @@
 """Addresses at which no usable scheduler listens."""
 
+import os
 import socket
 
 import pytest
 
+from ingest_cluster import processes
 from livepeer_async.errors import ClusterError
 from livepeer_async.ingest.cluster import nodes, workers
 
@@ -28,3 +30,11 @@ async def test_worker_joins_by_any_kind_of_address(host):
         nodes.connect(address, None) as client,
     ):
         assert list(await client.nthreads()) == [worker.address]
+
+
+def test_killed_worker_leaves_no_files(tmp_path):
+    with processes.scheduler() as scheduler:
+        variables = {"LIVEPEER_API_KEY": "key", "TMPDIR": str(tmp_path)}
+        with processes.worker(scheduler.address, **variables) as worker:
+            worker.kill()
+    assert os.listdir(tmp_path) == []

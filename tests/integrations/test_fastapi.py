@@ -115,6 +115,8 @@ RESPONSES = [
     (errors.JournalError("x", **JOURNAL), 500, None),
     (caused(errors.JournalError("x", **JOURNAL), sqlite_error("SQLITE_FULL")), 503, None),
     (caused(errors.JournalError("x", **JOURNAL), sqlite_error("SQLITE_NOTADB")), 500, None),
+    (errors.JournalUnavailable("x", **JOURNAL), 503, None),
+    (errors.ClusterError("x"), 503, None),
     (errors.UploadInUse("x", key="k", **JOURNAL, **ASSET), 409, "x"),
 ]
 

@@ -3,6 +3,7 @@
 import time
 
 import anyio
+import anyio.lowlevel
 import psycopg
 import pytest
 from msgspec.structs import replace
@@ -93,3 +94,18 @@ async def test_times_are_read_in_any_style(journal, postgres, postgres_server):
         assert abs(owner.since.timestamp() - time.time()) < TIMEOUT
     finally:
         postgres_server.execute(f"ALTER ROLE {USER} RESET ALL")
+
+
+async def test_claim_is_released_once_the_database_responds(journal, postgres):
+    with psycopg.connect(postgres.url) as other:
+        with anyio.CancelScope() as scope:
+            async with journal.acquire("talk"):
+                other.execute("UPDATE livepeer_async.claims SET owner = owner")
+                # The release gets no time to wait for the other transaction.
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+        other.rollback()
+    # By the thread of the session: no call of the journal follows.
+    count = "SELECT count(*) FROM livepeer_async.claims"
+    await until(lambda: postgres.execute(count) == [(0,)])

@@ -174,6 +174,8 @@ def test_no_option_accepts_a_key():
             if name != "sandbox":
                 yield from names(sub)
 
-    words = {word for name in names(get_command(app.app)) for word in name.strip("-").split("-")}
+    # The path of a file.
+    found = set(names(get_command(app.app))) - {"--tls-key", "tls_key"}
+    words = {word for name in found for word in name.strip("-").split("-")}
     assert not words & {"key", "token", "secret", "password", "credentials"}
     assert "journal" in words

@@ -13,6 +13,7 @@ from leaks.context import (
     ECHO_ALL,
     ECHO_UPLOAD,
     JWT,
+    PASSWORD,
     SECRET_ASSET,
     SIGNED_URL,
     UPLOAD_ID,
@@ -22,7 +23,12 @@ from leaks.context import (
 from leaks.scenario import scenario
 from livepeer_async import AsyncLivepeer, NewAsset, PlaybackPolicy, RetryPolicy, UploadJob, errors
 from livepeer_async.http.descriptors import Descriptors
-from livepeer_async.ingest import ingest
+from livepeer_async.ingest import Row, RowEnded, RowState, ingest
+from livepeer_async.ingest.cluster.messages import Batch, seal, to_worker, without_row
+from livepeer_async.ingest.cluster.settings import describe_run
+from livepeer_async.ingest.cluster.tracker import RowTracker
+from livepeer_async.ingest.cluster.workers import lost
+from livepeer_async.ingest.row_worker import RowOptions
 from livepeer_async.integrations.starlette import form_file
 from livepeer_async.sandbox import (
     Answer,
@@ -229,6 +235,28 @@ async def wrong_size(context):
 async def invalid_journal(context):
     async with AsyncLivepeer(API_KEY, base_url=UNREACHABLE_API, journal=context.path):
         pass
+
+
+DATABASE = f"postgresql://uploader:{PASSWORD}@127.0.0.1:9/videos?sslpassword={PASSWORD}"
+
+
+@scenario(errors.JournalUnavailable)
+async def unavailable_journal(context):
+    async with AsyncLivepeer(API_KEY, base_url=UNREACHABLE_API, journal=DATABASE):
+        pass
+
+
+@scenario(errors.ClusterError)
+async def rows_for_a_cluster(context):
+    livepeer = AsyncLivepeer(API_KEY, base_url=UNREACHABLE_API, journal=DATABASE)
+    run = describe_run(livepeer, RowOptions(relay=True, upload=UploadOptions()), 1.0)
+    row = Row(source=SIGNED_URL, is_url=True, key=SIGNED_URL, new_asset=SECRET_ASSET)
+    batch = Batch(key="batch", run=run, rows=[to_worker(row, 1, SIGNED_URL)])
+    context.show(livepeer, run, batch, seal(batch))
+    context.show(without_row(RowEnded(row=row, state=RowState.READY)))
+    tracker = RowTracker(run.id, None, None)
+    context.show(tracker, tracker.add(row))
+    raise lost("tcp://127.0.0.1:9")
 
 
 @scenario(errors.UploadInUse)

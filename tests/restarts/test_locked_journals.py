@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from livepeer_async import AsyncLivepeer, ConfigurationError, JournalError
-from livepeer_async.journal import journal as journal_module
+from livepeer_async.journal import opened as opened_module
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.sqlite import database
 from livepeer_async.sandbox import Sandbox
@@ -30,7 +30,7 @@ def long_busy_timeout(monkeypatch):
 @pytest.fixture
 def slow_end(monkeypatch):
     """Allow a release or a close the time that a busy machine needs."""
-    monkeypatch.setattr(journal_module, "RELEASE_TIMEOUT", 30.0)
+    monkeypatch.setattr(opened_module, "RELEASE_TIMEOUT", 30.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Several machines: Dask hands out the rows of an ingestion, and the journal holds the truth.
+r"""Several machines: Dask hands out the rows of an ingestion, and the journal holds the truth.
 
 The coordinator reads the manifest, hands out batches of rows and writes the report; it uploads
 nothing. Workers upload, with the API key of their own environment. All of them use one journal, on
@@ -39,13 +39,14 @@ versions of livepeer-async and Dask.
 - `LIVEPEER_API_KEY` and `LIVEPEER_BASE_URL` come from the worker's environment, and never from
   Dask. The account must be the coordinator's.
 - The journal is `LIVEPEER_JOURNAL` of the worker, or else the coordinator's, whose password isn't
-  sent: set `PGPASSWORD` or `~/.pgpass`.
+  sent: set `PGPASSWORD` or `~/.pgpass`. Both must be the same database: nothing else keeps two
+  workers from uploading the same file.
 - Files need the same absolute path on each machine that has them. A row whose file isn't on a
   worker is tried on the other hosts. URLs need `relay=True` only if Livepeer can't fetch them.
 - `concurrency` counts in each process; `max_rate` is divided between them.
 - Each thread of a worker runs a batch of up to 64 rows; the batches share the process's slots.
-- A worker of another version, with another account's key, or without the journal gets no rows, and
-  a `Notice` says why. Without any usable worker, the run ends with `ClusterError`.
+- A worker of another version, with another account's key, or without the journal gets no rows; a
+  `Notice` and the worker say why. Without any usable worker, the run ends with `ClusterError`.
 
 # Interruptions
 
@@ -68,4 +69,19 @@ A row that is given out twice is uploaded once: its lease in the journal decides
 The scheduler and each client can run code on the workers. Beyond this machine, the commands insist
 on mutual TLS, unless `--insecure` is given. On a machine with other users, those can connect to a
 scheduler on 127.0.0.1 too. Rows, which may hold signed URLs, appear in no key, log or page of Dask.
+
+# Certificates
+
+Each process shows a certificate of one authority, and accepts any other of it; names aren't
+compared. Use an authority of the cluster's own, not the company's: a certificate of it permits
+running code on the workers. Keep `ca.key` off the machines, and copy to each of them `ca.pem` and
+its own pair:
+
+    openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj "/CN=videos" \
+        -keyout ca.key -out ca.pem
+    for name in coordinator worker; do
+        openssl req -new -newkey rsa:3072 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
+        openssl x509 -req -days 365 -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+            -out $name.pem
+    done
 """

@@ -74,7 +74,7 @@ class ClusterRun:
         outage_timeout: as for `ingest`.
 
     Raises:
-        ConfigurationError: there is no journal, or `client` isn't a client of a cluster.
+        ConfigurationError: there is no journal, or `client` isn't a connected client of a cluster.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class ClusterRun:
             kind = type(client).__name__
             raise ConfigurationError(f"cluster is a {kind}; wanted a distributed.Client")
         scheduler: Any = client.scheduler
+        if scheduler is None:
+            raise ConfigurationError("cluster isn't connected; use the Client inside its block")
         self._address: str = scheduler.address
         self._security = client.security
         self._on_progress = options.on_progress
@@ -268,7 +270,7 @@ class ClusterRun:
             if others:
                 elsewhere.setdefault(tuple(others), []).append(pending)
             else:
-                await self._rows.finish(pending, pending.not_found())
+                await self._rows.finish(pending, pending.not_found(_source_of(pending.row)))
         for workers, rows in elsewhere.items():
             self._queue.add_again(RowGroup(rows, workers=list(workers)))
 

@@ -1,13 +1,13 @@
 """Schedulers and workers in this process, for the command line.
 
-Neither has a dashboard, and a worker's files are in a temporary folder.
+Neither has a dashboard, or files.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,9 @@ import anyio
 from dask import config
 from distributed import Scheduler, Security, Worker
 
-from livepeer_async.errors import ClusterError
+from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.ingest.cluster.messages import TOPIC
+from livepeer_async.ingest.cluster.worker import RunProcesses
 from livepeer_async.ingest.cluster.workers import connect, not_responding
 
 __all__ = ["connect", "join", "listen", "make_security", "silence"]
@@ -50,32 +52,38 @@ async def listen(host: str, port: int, tls: Tls | None) -> AsyncGenerator[str, N
     Raises:
         ClusterError: the port or the certificates can't be used.
     """
-    with _own_folder():
-        with _without_pages():
-            scheduler = _scheduler(
-                host=_bracketed(host),
-                port=port,
-                protocol="tls://" if tls else "tcp://",
-                security=make_security(tls),
-                dashboard=False,
-                dashboard_address="127.0.0.1:0",
-            )
-            try:
-                await scheduler
-            except (OSError, RuntimeError) as error:
-                cause = error.__cause__ or error
-                reason = getattr(cause, "strerror", None) or cause
-                raise ClusterError(f"{host}:{port} can't be used: {reason}") from error
+    with _own_settings():
+        scheduler = _scheduler(
+            host=_bracketed(host),
+            port=port,
+            protocol="tls://" if tls else "tcp://",
+            security=make_security(tls),
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
         try:
-            yield scheduler.address
-        finally:
-            # It has tasks of its own, which would outlive the block.
-            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
-                await scheduler.close()
+            await scheduler
+        except (OSError, RuntimeError) as error:
+            cause = error.__cause__ or error
+            reason = getattr(cause, "strerror", None) or cause
+            raise ClusterError(f"{host}:{port} can't be used: {reason}") from error
+    try:
+        yield scheduler.address
+    finally:
+        # It has tasks of its own, which would outlive the block.
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
+            await scheduler.close()
 
 
 @asynccontextmanager
-async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncGenerator[Any, None]:
+async def join(
+    address: str,
+    host: str,
+    threads: int,
+    tls: Tls | None,
+    *,
+    on_refusal: Callable[[LivepeerError], None] | None = None,
+) -> AsyncGenerator[Any, None]:
     """Run a worker beside a block, which gets it; it ends with its scheduler.
 
     Args:
@@ -83,31 +91,32 @@ async def join(address: str, host: str, threads: int, tls: Tls | None) -> AsyncG
         host: the address of this machine on which the worker listens.
         threads: how many batches run at once.
         tls: the files of TLS.
+        on_refusal: called with the reason for which the worker runs no rows of an ingestion.
 
     Raises:
         ClusterError: no scheduler responds, or its certificates don't match.
     """
-    with _own_folder():
-        with _without_pages():
-            worker = _worker(
-                address,
-                host=_bracketed(host),
-                nthreads=threads,
-                security=make_security(tls),
-                dashboard=False,
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,
-                death_timeout=JOIN_TIMEOUT,
-            )
+    with _own_settings():
+        worker = _worker(
+            address,
+            host=_bracketed(host),
+            nthreads=threads,
+            security=make_security(tls),
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            death_timeout=JOIN_TIMEOUT,
+        )
+    worker.plugins[TOPIC] = RunProcesses(on_refusal)
+    try:
         try:
-            try:
-                await worker
-            except (OSError, RuntimeError) as error:
-                raise not_responding(address) from error
-            yield worker
-        finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
-                await worker.close(nanny=False, executor_wait=False)
+            await worker
+        except (OSError, RuntimeError) as error:
+            raise not_responding(address) from error
+        yield worker
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_TIMEOUT):
+            await worker.close(nanny=False, executor_wait=False)
 
 
 def silence() -> None:
@@ -126,20 +135,18 @@ def _bracketed(host: str) -> str:
 
 
 @contextmanager
-def _own_folder() -> Generator[None]:
-    """Put the files of a scheduler or worker, if any, into a folder that is deleted."""
-    with (
-        TemporaryDirectory(prefix="livepeer-async-", ignore_cleanup_errors=True) as folder,
-        config.set({"temporary-directory": folder}),
-    ):
-        yield
+def _own_settings() -> Generator[None]:
+    """Start HTTP servers, which can't be switched off, without pages, and keep no files.
 
-
-@contextmanager
-def _without_pages() -> Generator[None]:
-    """Start HTTP servers, which can't be switched off, without pages."""
-    routes: dict[str, list[str]] = {
+    Nothing is written to the folder, which is deleted at once: a killed process would leave it.
+    """
+    # It reports that the folder is gone.
+    logging.getLogger("distributed.diskutils").disabled = True
+    settings: dict[str, Any] = {
         f"distributed.{name}.http.routes": [] for name in ("scheduler", "worker")
     }
-    with config.set(routes):
+    with (
+        TemporaryDirectory(prefix="livepeer-async-", ignore_cleanup_errors=True) as folder,
+        config.set({**settings, "temporary-directory": folder}),
+    ):
         yield

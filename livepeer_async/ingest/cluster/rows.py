@@ -78,13 +78,11 @@ class PendingRow(Struct, eq=False):
         length = self.row.length
         return RowEnded(row=self.row, state=RowState.UNFINISHED, length=length, error=error)
 
-    def not_found(self) -> RowEnded:
-        """Return the event of a row whose file no host has."""
+    def not_found(self, path: str) -> RowEnded:
+        """Return the event of a row whose file, with an absolute path, no host has."""
         hosts = " and ".join(sorted(set(self.missed.values())))
         error = SourceNotReadable(
-            f"{self.row.source!r} doesn't exist on {hosts}; put files at the same absolute path on "
-            "every machine, or use URLs with --relay",
-            source=self.row.source,
+            f"{path!r} doesn't exist on {hosts}, where a worker needs it", source=self.row.source
         )
         return RowEnded(row=self.row, state=RowState.FAILED, error=error)
 

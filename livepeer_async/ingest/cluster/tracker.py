@@ -58,6 +58,7 @@ class RowTracker:
         self._received = Notifier()
         self._lock = anyio.Lock()
         self._halted: set[str] = set()
+        self._halted_since = 0.0
         self._notices: set[str] = set()
         self.is_stopping = False
 
@@ -112,12 +113,12 @@ class RowTracker:
             is_earlier = event.is_earlier and not pending.has_started
             await self.finish(pending, replace(event, row=pending.row, is_earlier=is_earlier))
 
-    async def end_halt(self, key: str, event: Resumed | None = None) -> None:
+    async def end_halt(self, key: str) -> None:
         """Report that the server responds again, once no batch waits for it."""
         if key in self._halted:
             self._halted.discard(key)
             if not self._halted:
-                await self._send(event or Resumed(0.0))
+                await self._send(Resumed(anyio.current_time() - self._halted_since))
 
     def receive(self, event: tuple[float, bytes]) -> None:
         """Receive a message of the topic, which may be of another run."""
@@ -148,15 +149,13 @@ class RowTracker:
                 case Notice(message=message):
                     await self.notify(message)
                 case Halted():
-                    self._halted.add(key)
-                    if len(self._halted) == 1:
-                        await self._send(event)
+                    await self._start_halt(key, event)
                 case Resumed():
-                    await self.end_halt(key, event)
+                    await self.end_halt(key)
                 case RowProgress():
                     self._apply_progress(event)
                 case _:
-                    await self._apply_row_event(event)
+                    await self._apply_row_event(key, event)
 
     def _apply_progress(self, found: RowProgress) -> None:
         pending = self.find(found.number)
@@ -167,12 +166,21 @@ class RowTracker:
                 self._on_progress(pending.row, step)
             pending.progress = progress
 
-    async def _apply_row_event(self, event: Event) -> None:
+    async def _start_halt(self, key: str, event: Halted) -> None:
+        if not self._halted:
+            self._halted_since = anyio.current_time()
+        self._halted.add(key)
+        if len(self._halted) == 1:
+            await self._send(event)
+
+    async def _apply_row_event(self, key: str, event: Event) -> None:
         pending = self.find(number_of(event))
         if pending is None:
             return
         match event:
             case RowStarted():
+                # The batch may have been halted in a worker that is gone.
+                await self.end_halt(key)
                 if not pending.is_running:
                     pending.has_started = pending.is_running = True
                     await self._send(RowStarted(pending.row))

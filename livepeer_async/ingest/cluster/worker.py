@@ -63,7 +63,11 @@ async def check_worker(call: Call, dask_worker: Worker) -> bytes:
         await process.check()
         return platform.node() or "an unnamed host"
 
-    return await _answer(call, check, Refusal)
+    def refuse(error: LivepeerError) -> Refusal:
+        _processes_of(dask_worker).report(error)
+        return Refusal(error)
+
+    return await _answer(call, check, refuse)
 
 
 async def run_batch(call: Call) -> bytes:
@@ -75,9 +79,13 @@ async def run_batch(call: Call) -> bytes:
 
     async def run(batch: Batch) -> Outcome:
         process = await _processes_of(worker).find(batch.run, worker)
-        return await process.run(batch)
+        outcome = await process.run(batch)
+        if outcome.error is not None:
+            _processes_of(worker).report(outcome.error)
+        return outcome
 
     def fail(error: LivepeerError) -> Outcome:
+        _processes_of(worker).report(error)
         return Outcome(worker=worker.address, missing=[], error=error)
 
     return await _answer(call, run, fail)
@@ -118,9 +126,14 @@ def _processes_of(worker: Worker) -> RunProcesses:
 
 
 class RunProcesses(WorkerPlugin):
-    """The runs of a process, closed with its worker."""
+    """The runs of a process, closed with its worker.
 
-    def __init__(self) -> None:
+    Args:
+        on_refusal: called with the reason for which this process runs no rows.
+    """
+
+    def __init__(self, on_refusal: Callable[[LivepeerError], None] | None = None) -> None:
+        self._on_refusal = on_refusal
         self._processes: dict[str, RunProcess] = {}
         self._lock = anyio.Lock()
 
@@ -142,6 +155,11 @@ class RunProcesses(WorkerPlugin):
                 del self._processes[key]
             process.apply_limits(run)
             return process
+
+    def report(self, error: LivepeerError) -> None:
+        """Tell this process's user, too, why it can't run rows."""
+        if self._on_refusal is not None:
+            self._on_refusal(error)
 
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask passes it
         """Close all clients."""
@@ -324,7 +342,7 @@ def _make_client(run: Run) -> AsyncLivepeer:
     livepeer = AsyncLivepeer(journal=journal or run.journal, retry=run.retry, timeout=run.timeouts)
     if livepeer.account_fingerprint != run.account:
         raise ClusterError(
-            "its LIVEPEER_API_KEY or LIVEPEER_BASE_URL is another than the coordinator's"
+            "its LIVEPEER_API_KEY or LIVEPEER_BASE_URL differs from the coordinator's"
         )
     if not journal and run.machine not in (None, machine_id()):
         raise ClusterError(

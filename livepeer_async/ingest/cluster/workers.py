@@ -215,7 +215,7 @@ class WorkerPool:
         found = [it for address, it in self._excluded.items() if address in self._present]
         place = urlsplit(self._address).netloc
         if not found:
-            await self._notify(f"waiting for workers at {place}: run livepeer-async worker {place}")
+            await self._notify(f"waiting for workers at {place}")
         elif all(it.until == inf for it in found):
             raise ClusterError(f"no worker can be used; {found[-1].message}")
         else:

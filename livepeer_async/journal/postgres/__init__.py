@@ -1,4 +1,4 @@
-"""The journal on PostgreSQL, which several machines share.
+r"""The journal on PostgreSQL, which several machines share.
 
     async with AsyncLivepeer(journal="postgresql://livepeer@db.example/videos") as livepeer:
         ...
@@ -49,8 +49,10 @@ its last share of the rate.
 # Rights
 
 The tables are in the schema `livepeer_async`. The first client creates it, and needs `CREATE` on
-the database for this. With less:
+the database for this. With less, an administrator runs this in psql:
 
+    CREATE DATABASE videos;
+    \connect videos
     CREATE ROLE livepeer LOGIN PASSWORD '...';
     CREATE SCHEMA livepeer_async AUTHORIZATION livepeer;
 

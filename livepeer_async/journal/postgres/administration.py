@@ -21,6 +21,7 @@ from livepeer_async.journal.postgres.connecting import (
 )
 from livepeer_async.journal.postgres.findings import NotConnected, explained, journal_error
 from livepeer_async.journal.postgres.owners import HAS_LOCK, IS_ALIVE
+from livepeer_async.redaction import hides_variables
 
 _ACCOUNTS = b"""SELECT account FROM records UNION SELECT account FROM orphans
     UNION SELECT account FROM doubts ORDER BY account"""
@@ -53,6 +54,7 @@ class OwnerInfo(Struct, frozen=True, kw_only=True):
     claims: int
 
 
+@hides_variables
 def find_accounts(url: str) -> list[str]:
     """Return the fingerprints of the accounts that have rows.
 
@@ -63,6 +65,7 @@ def find_accounts(url: str) -> list[str]:
         return [row[0] for row in connection.execute(_ACCOUNTS).fetchall()]
 
 
+@hides_variables
 def list_owners(url: str) -> list[OwnerInfo]:
     """Return the owners of all accounts; raises as `find_accounts` does."""
     with _session(url) as connection:
@@ -73,6 +76,7 @@ def list_owners(url: str) -> list[OwnerInfo]:
     ]
 
 
+@hides_variables
 def end_session(url: str, number: int) -> bool:
     """End the session of an owner, which frees its claims unless its process claims them again.
 

@@ -23,6 +23,7 @@ from livepeer_async.journal.postgres.findings import (
     explained,
 )
 from livepeer_async.journal.postgres.statements import SCHEMA, SCHEMA_VERSION
+from livepeer_async.redaction import hides_variables
 
 Connection = psycopg.Connection[Any]
 
@@ -106,6 +107,7 @@ def shut_down(connection: Connection) -> None:
             found.detach()  # the socket is libpq's to close
 
 
+@hides_variables
 def connect(url: str, *, creates: bool = True) -> Connection:
     """Open a session that can hold a lock.
 

@@ -228,9 +228,10 @@ class PostgresStore:
             on_lost()
 
     def session_used(self, connection: Connection) -> None:
-        """Exchange the limits, note lost owners, and remove those that won't come back."""
+        """Exchange the limits, release claims, and remove owners that won't come back."""
         if self._limits is not None:
             self._limits.exchange(connection, self._session.owner or 0)
+        self._release(connection)
         if now() < self._tidy_at:
             return
         self._tidy_at = now() + TIDY_PERIOD
@@ -239,13 +240,21 @@ class PostgresStore:
             if has_ended or owner.lost_seconds > KEEP_SECONDS:
                 delete_owner(connection, owner.number)
 
+    def _release(self, connection: Connection) -> None:
+        """Delete claims whose release failed, because the database didn't respond."""
+        released = {key for key in list(self.written) if key not in self.held}
+        if released:
+            ids = [key_id(key) for key in released]
+            connection.execute(_RELEASE.encode(), (self._account, self._session.owner, ids))
+            self.written -= released
+            self._lost -= released
+
     def _may_run(self, owner: Owner) -> bool:
         return owner.is_alive or self._seconds_to_wait(owner) > 0
 
     def _seconds_to_wait(self, owner: Owner) -> float:
         """Return the seconds until an owner whose session is lost has certainly stopped."""
-        # The server's clock may be set, but not by as much.
-        if owner.lost_seconds > 3 * GRACE or owner.process.has_ended(current_process()):
+        if owner.process.has_ended(current_process()):
             return 0.0
         since = self._lost_since.setdefault(owner.number, now())
         return max(since + GRACE - now(), 0.0)
