@@ -169,7 +169,7 @@ async def test_worker_short_of_descriptors_is_used_again(sandbox, tmp_path):
         limits = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
 
         async def limit(events):
-            resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (8, limits[1]))
+            resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (1, limits[1]))
             await until(lambda: has_notice(events, "too many open files"), seconds=RUN_SECONDS)
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, limits)
 

@@ -230,8 +230,6 @@ class ClusterRun:
     async def _settle(self, group: RowGroup, outcome: Outcome | Refusal | None) -> None:
         """Report the rows that have ended, and hand out the others again."""
         if isinstance(outcome, Outcome):
-            for event in outcome.events:
-                await self._rows.end(event)
             await self._look_elsewhere(outcome)
             if outcome.error is not None:
                 await self._handle_error(outcome.worker, outcome.error)

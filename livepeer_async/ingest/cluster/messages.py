@@ -17,15 +17,7 @@ from msgspec.structs import replace
 from livepeer_async.errors import LivepeerError
 from livepeer_async.http.retry import RetryPolicy
 from livepeer_async.http.timeouts import Timeouts
-from livepeer_async.ingest.events import (
-    Event,
-    Halted,
-    Notice,
-    Resumed,
-    RowDeferred,
-    RowEnded,
-    RowStarted,
-)
+from livepeer_async.ingest.events import Event, RowDeferred, RowEnded, RowStarted
 from livepeer_async.ingest.row_worker import RowOptions
 from livepeer_async.ingest.rows import BadRow, Row
 from livepeer_async.redaction import Hidden, redacted
@@ -94,28 +86,16 @@ class Refusal(Struct, frozen=True):
     error: LivepeerError
 
 
-class Accepted(Struct, frozen=True):
-    """A process can run rows.
-
-    Attributes:
-        host: the name of its host.
-    """
-
-    host: str
-
-
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The result of a batch; a row without an event and without an error was stopped.
+    """The result of a batch; updates have reported how its rows ended.
 
     Attributes:
         worker: the address of the worker.
-        events: how rows ended, as `from_worker` expects them.
         missing: numbers of the rows whose file isn't on the worker.
         error: the error that ended the batch.
     """
 
     worker: str
-    events: list[RowEnded | BadRow]
     missing: list[int]
     error: LivepeerError | None = None
 
@@ -201,5 +181,5 @@ def number_of(event: Event) -> int | None:
             return row.line
         case BadRow(location=location):
             return int(location.rpartition(":")[2])
-        case Halted() | Resumed() | Notice() | _:
+        case _:
             return None

@@ -25,14 +25,14 @@ from livepeer_async.ingest.events import (
 from livepeer_async.ingest.rows import BadRow, Row, add_sheet_row
 from livepeer_async.uploads.progress import Progress
 
-# Updates that wait to be applied; older ones are dropped, and the outcomes have the rest.
+# Updates that wait to be applied; progress is dropped beyond.
 MAX_UPDATES = 1000
 
 
 class RowTracker:
     """The rows of a run that haven't ended.
 
-    An end is known from an update, or from the outcome of its batch, and reported once.
+    A row that is handed out twice may end twice, and is reported once.
 
     Args:
         run: the ID of the run.
@@ -54,7 +54,7 @@ class RowTracker:
         self._on_progress = on_progress
         self._rows: dict[int, PendingRow] = {}
         self._count = 0
-        self._updates: deque[Update] = deque(maxlen=MAX_UPDATES)
+        self._updates: deque[Update] = deque()
         self._received = Notifier()
         self._lock = anyio.Lock()
         self._halted: set[str] = set()
@@ -123,9 +123,13 @@ class RowTracker:
     def receive(self, event: tuple[float, bytes]) -> None:
         """Receive a message of the topic, which may be of another run."""
         run, body = pickle.loads(event[1])  # noqa: S301 - as Dask does itself
-        if run == self._run:
-            self._updates.append(pickle.loads(body))  # noqa: S301 - as above
-            self._received.notify()
+        if run != self._run:
+            return
+        update: Update = pickle.loads(body)  # noqa: S301 - as above
+        if len(self._updates) >= MAX_UPDATES:
+            update = Update([it for it in update.events if not isinstance(it[1], RowProgress)])
+        self._updates.append(update)
+        self._received.notify()
 
     async def follow(self) -> None:
         """Apply updates as they arrive."""
@@ -183,8 +187,6 @@ class RowTracker:
             case RowDeferred(error=error):
                 pending.error = error
                 await self.defer(pending)
-            case RowEnded(state=RowState.UNFINISHED):
-                pass  # its batch decides whether it is handed out again
             case RowEnded() | BadRow():
                 await self.end(event)
             case _:

@@ -24,7 +24,6 @@ from livepeer_async.concurrency import BackgroundTasks
 from livepeer_async.errors import ClusterError, LivepeerError
 from livepeer_async.ingest.cluster.messages import (
     TOPIC,
-    Accepted,
     Batch,
     Call,
     Outcome,
@@ -36,7 +35,7 @@ from livepeer_async.ingest.cluster.messages import (
     number_of,
     without_row,
 )
-from livepeer_async.ingest.events import Checked, Event, RowEnded
+from livepeer_async.ingest.events import Checked, Event
 from livepeer_async.ingest.ingestion import Ingestion, run_ingestion
 from livepeer_async.ingest.rows import BadRow, RepeatedRow, Row
 from livepeer_async.uploads.progress import Progress
@@ -53,12 +52,16 @@ LINGER = 30.0
 
 
 async def check_worker(call: Call, dask_worker: Worker) -> bytes:
-    """Open the client of a run, and read its journal; return `Accepted` or `Refusal`, pickled."""
+    """Open the client of a run, and read its journal.
 
-    async def check(run: Run) -> Accepted:
+    Returns:
+        The name of the host, or a `Refusal`, pickled.
+    """
+
+    async def check(run: Run) -> str:
         process = await _processes_of(dask_worker).find(run, dask_worker)
         await process.check()
-        return Accepted(platform.node() or "an unnamed host")
+        return platform.node() or "an unnamed host"
 
     def refuse(error: LivepeerError) -> Refusal:
         _processes_of(dask_worker).report(error)
@@ -83,7 +86,7 @@ async def run_batch(call: Call) -> bytes:
 
     def fail(error: LivepeerError) -> Outcome:
         _processes_of(worker).report(error)
-        return Outcome(worker=worker.address, events=[], missing=[], error=error)
+        return Outcome(worker=worker.address, missing=[], error=error)
 
     return await _answer(call, run, fail)
 
@@ -223,7 +226,6 @@ class RunProcess:
 
     async def run(self, batch: Batch) -> Outcome:
         """Run a batch to its end, or until the run is stopped or its coordinator is gone."""
-        ended: list[RowEnded | BadRow] = []
         missing: list[int] = []
         error: LivepeerError | None = None
         ingestion = Ingestion(
@@ -241,17 +243,16 @@ class RunProcess:
             try:
                 async with run_ingestion(ingestion):
                     async for event in ingestion:
-                        self._record(batch.key, event, ended, missing)
+                        self._record(batch.key, event, missing)
             except LivepeerError as failure:
                 error = failure
             finally:
                 del self._running[batch.key]
+        # It arrives before the outcome.
         self._send_update()
-        return Outcome(worker=self._worker.address, events=ended, missing=missing, error=error)
+        return Outcome(worker=self._worker.address, missing=missing, error=error)
 
-    def _record(
-        self, key: str, event: Event, ended: list[RowEnded | BadRow], missing: list[int]
-    ) -> None:
+    def _record(self, key: str, event: Event, missing: list[int]) -> None:
         if isinstance(event, Checked | RepeatedRow):
             return
         number = number_of(event)
@@ -259,11 +260,8 @@ class RunProcess:
             # The file is missing, but may be on another machine.
             missing.append(number)
             return
-        event = without_row(event)
-        if isinstance(event, RowEnded | BadRow):
-            ended.append(event)
         self._flush_progress(number)
-        self._events.append((key, event))
+        self._events.append((key, without_row(event)))
 
     def _record_progress(self, row: Row, progress: Progress) -> None:
         if row.line is None:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from livepeer_async.concurrency import plain_task_group
 from livepeer_async.errors import ClusterError, LivepeerError, is_transient
-from livepeer_async.ingest.cluster.messages import Accepted, Call, Refusal
+from livepeer_async.ingest.cluster.messages import Call, Refusal
 from livepeer_async.ingest.cluster.worker import check_worker
 
 # Seconds between two looks at the workers.
@@ -194,8 +194,8 @@ class WorkerPool:
             answer = pickle.loads(answer)  # noqa: S301 - as Dask does itself
         host = urlsplit(address).hostname or address
         match answer:
-            case Accepted(host=name):
-                self.hosts[address] = f"{name} ({host})"
+            case str():
+                self.hosts[address] = f"{answer} ({host})"
                 self._excluded.pop(address, None)
                 self._update()
             case Refusal(error=reason):
