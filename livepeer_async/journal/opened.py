@@ -142,6 +142,14 @@ class OpenJournal:
                 # Shielded: an unreleased lease blocks other processes while this one runs.
                 await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
+    async def identify(self) -> str:
+        """Return what is the same in all clients of this journal, and only there.
+
+        Raises:
+            JournalError: the journal can't be read.
+        """
+        return await self._run(self._store.identify)
+
     @property
     def is_shared(self) -> bool:
         """Whether other machines may use the journal, so that claims on it may be lost."""

@@ -58,6 +58,7 @@ DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])
 AND id IN (SELECT id FROM unnest($3::bytea[], $4::text[]) AS released (id, key)
     WHERE pg_try_advisory_xact_lock({KEY_NAMESPACE}, hashtext(key)))
 RETURNING id"""
+_IDENTITY = "SELECT id FROM journal WHERE $1::text IS NOT NULL"
 _OWNED = "SELECT id FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
 # Seconds until a key is tried again that another transaction is writing.
 BUSY_DELAY = 0.02
@@ -168,6 +169,11 @@ class PostgresStore:
         self._claiming.add(key)
         self.written.add(key)
         self._lost.discard(key)
+
+    def identify(self, tables: Tables) -> str:
+        """Return what is the same in all clients of the database, whatever their URLs."""
+        identity: str = tables.run(_IDENTITY)[0][0]
+        return identity
 
     def check_claim(self, key: str) -> None:
         """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
