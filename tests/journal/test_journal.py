@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
+from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, RecordState, UnconfirmedRequest
 from support.clock import until
 from support.records import RECORD, hold_key, read_record
