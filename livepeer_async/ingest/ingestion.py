@@ -32,10 +32,10 @@ from livepeer_async.ingest.decisions import (
     is_finished,
     may_retry,
 )
+from livepeer_async.ingest.deferred_rows import DeferredRows
 from livepeer_async.ingest.events import Checked, Event, Resumed, RowDeferred, RowState
 from livepeer_async.ingest.full_queue import FullQueue
 from livepeer_async.ingest.manifest import RowSource
-from livepeer_async.ingest.retries import DeferredRows
 from livepeer_async.ingest.row_worker import (
     RemoteRows,
     RowJob,

@@ -15,9 +15,9 @@ from livepeer_async.ingest import (
     RowEnded,
     RowStarted,
     check,
+    deferred_rows,
     ingest,
     ingestion,
-    retries,
 )
 from livepeer_async.journal.records import Record, RecordState
 from livepeer_async.sandbox import Answer, CutConnection, Fault, On, Stall
@@ -190,7 +190,7 @@ async def test_edits_of_the_manifest_are_ignored(folder, monkeypatch, change, ki
 async def test_row_in_use_until_the_end_is_unfinished(
     sandbox_and_journal, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.01)
     sandbox, livepeer = sandbox_and_journal
     path = write_rows(folder, {"path": "v0.mp4", "key": "k"})
     other = client_for(sandbox, tmp_path / "journal")
@@ -240,7 +240,7 @@ async def test_revoked_key_starts_no_rows_while_events_wait(folder):
 
 async def test_retried_relay_is_not_downloaded_again(tmp_path, monkeypatch):
     """All bytes were uploaded; only the wait for the asset failed."""
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.01)
     cut = Fault(On(method="GET", path="/asset/.", times=FAST_RETRY.attempts + 1), CutConnection())
     async with (
         serve_http(lambda _: http_response(make_bytes(3000))) as origin,

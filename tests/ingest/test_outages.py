@@ -19,8 +19,8 @@ from livepeer_async.ingest import (
     RowState,
     circuit_breaker,
     decisions,
+    deferred_rows,
     ingest,
-    retries,
 )
 from livepeer_async.sandbox import Answer, CutAnswer, CutConnection, Fault, On
 from livepeer_async.scheduling.adaptive import MIN_SHARE
@@ -76,7 +76,7 @@ async def test_server_of_another_kind_ends_the_run(folder, answer):
 
 
 async def test_row_in_use_is_retried(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.05)
     write_videos(folder, 3)
     key = str(folder / "v001.mp4")
     async with (
@@ -109,7 +109,7 @@ async def test_row_in_use_is_retried(folder, tmp_path, monkeypatch):
 
 
 async def test_row_of_another_machine_is_deferred_each_time(folder, postgres, monkeypatch):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.05)
     write_videos(folder, 1)
     async with sandbox_and_client() as (sandbox, _):
         machines = [client_for(sandbox, postgres.url) for _ in range(2)]
@@ -128,7 +128,7 @@ async def test_row_of_another_machine_is_deferred_each_time(folder, postgres, mo
 
 
 async def test_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.05)
     write_videos(folder, 40)
     async with (
         sandbox_and_client() as (sandbox, _),
@@ -157,7 +157,7 @@ async def test_outage_starts_nothing_and_loses_nothing(folder, tmp_path, monkeyp
 
 async def test_row_with_an_asset_is_not_retried_without_journal(folder, monkeypatch):
     """Without a journal, a retry would create a second asset."""
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.05)
     write_videos(folder, 1)
     # Not the checks of the server, which look at an asset that doesn't exist.
     cut = Fault(On(method="GET", path="/asset/(?!0{8})", times=30), CutConnection())
@@ -170,7 +170,7 @@ async def test_row_with_an_asset_is_not_retried_without_journal(folder, monkeypa
 
 
 async def test_outages_do_not_count_as_attempts(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.01)
     write_videos(folder, 1)
     async with (
         sandbox_and_client() as (sandbox, _),

@@ -7,7 +7,7 @@ import pytest
 
 from ingest.running import RUN_SECONDS, run_rows, write_rows
 from livepeer_async import ConfigurationError, IntegrityError, NewAsset
-from livepeer_async.ingest import Halted, RowEnded, RowStarted, RowState, ingest, retries
+from livepeer_async.ingest import Halted, RowEnded, RowStarted, RowState, deferred_rows, ingest
 from livepeer_async.sandbox import (
     CutAnswer,
     CutConnection,
@@ -32,7 +32,7 @@ FINAL = FailProcessing("file format unsupported, must be a valid MP4")
 
 @pytest.fixture(autouse=True)
 def short_delay(monkeypatch):
-    monkeypatch.setattr(retries, "RETRY_DELAY", 0.05)
+    monkeypatch.setattr(deferred_rows, "RETRY_DELAY", 0.05)
 
 
 @pytest.fixture

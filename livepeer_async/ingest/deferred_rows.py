@@ -1,4 +1,4 @@
-"""Rows that wait for another attempt."""
+"""Deferred rows, each of which waits for another attempt."""
 
 from __future__ import annotations
 
