@@ -12,12 +12,12 @@ from livepeer_async.cli.command import Command, Group
 from livepeer_async.deferred import deferred_module
 
 if TYPE_CHECKING:
-    from livepeer_async.cli import journal_records, orphans, releases, runner
+    from livepeer_async.cli import journal_records, journal_release, orphans, runner
 else:
     # Imported by the command that runs; its help needs none of them.
     journal_records = deferred_module("livepeer_async.cli.journal_records")
     orphans = deferred_module("livepeer_async.cli.orphans")
-    releases = deferred_module("livepeer_async.cli.releases")
+    journal_release = deferred_module("livepeer_async.cli.journal_release")
     runner = deferred_module("livepeer_async.cli.runner")
 
 app = typer.Typer(
@@ -108,5 +108,5 @@ def release_claims(
     role must be the same, a superuser, or a member of pg_signal_backend. A process that still runs
     stops its uploads, connects again, and goes on with its claims.
     """
-    url = releases.check_url(journal)
-    runner.run_command(partial(releases.release, url, owners or [], json=json))
+    url = journal_release.check_url(journal)
+    runner.run_command(partial(journal_release.release, url, owners or [], json=json))

@@ -35,7 +35,7 @@ _MAY_NOT_END = (
 )
 
 
-class OwnerInfo(Struct, frozen=True, kw_only=True):
+class ListedOwner(Struct, frozen=True, kw_only=True):
     """An owner of claims, as `journal release` shows it.
 
     Attributes:
@@ -66,12 +66,14 @@ def find_accounts(url: str) -> list[str]:
 
 
 @hides_variables
-def list_owners(url: str) -> list[OwnerInfo]:
+def list_owners(url: str) -> list[ListedOwner]:
     """Return the owners of all accounts; raises as `find_accounts` does."""
     with _session(url) as connection:
         rows = connection.execute(_OWNERS.encode()).fetchall()
     return [
-        OwnerInfo(number=number, host=host, pid=pid, since=since, is_alive=is_alive, claims=claims)
+        ListedOwner(
+            number=number, host=host, pid=pid, since=since, is_alive=is_alive, claims=claims
+        )
         for number, host, pid, since, is_alive, claims in rows
     ]
 

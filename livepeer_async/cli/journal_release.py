@@ -23,7 +23,7 @@ from livepeer_async.journal.location import hide_password, is_postgres_url
 
 if TYPE_CHECKING:
     from livepeer_async.journal.postgres import administration
-    from livepeer_async.journal.postgres.administration import OwnerInfo
+    from livepeer_async.journal.postgres.administration import ListedOwner
 else:
     # Imports psycopg, which only a journal on PostgreSQL needs.
     administration = deferred_module("livepeer_async.journal.postgres.administration")
@@ -57,7 +57,7 @@ async def release(url: str, numbers: Sequence[int], *, json: bool) -> ExitStatus
     return status
 
 
-def _print_released(owner: OwnerInfo, *, has_ended: bool) -> None:
+def _print_released(owner: ListedOwner, *, has_ended: bool) -> None:
     claims = pluralize(owner.claims, "claim")
     if has_ended:
         output().print(f"ended the session of owner {owner.number}, with {claims}")
@@ -69,7 +69,7 @@ def _print_released(owner: OwnerInfo, *, has_ended: bool) -> None:
         print_note(f"owner {owner.number} has no session any more; its {claims} will be free soon")
 
 
-def _print_owners(owners: Sequence[OwnerInfo], url: str, *, json: bool) -> None:
+def _print_owners(owners: Sequence[ListedOwner], url: str, *, json: bool) -> None:
     if json:
         for owner in owners:
             print_json(
