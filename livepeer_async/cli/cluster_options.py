@@ -10,9 +10,9 @@ import typer
 
 from livepeer_async.cli.cluster_certificates import Tls, read_tls
 from livepeer_async.cli.extras import require
+from livepeer_async.journal.location import is_postgres_url
 
 SCHEMES = ("tcp", "tls")
-_DATABASES = ("postgresql://", "postgres://")
 
 Cluster = Annotated[
     str | None,
@@ -118,7 +118,7 @@ def check_journal(
         return
     if is_sandbox:
         raise typer.BadParameter("--sandbox can be combined with --workers only")
-    if not is_loopback(options.host) and not (journal or "").startswith(_DATABASES):
+    if not is_loopback(options.host) and not is_postgres_url(journal):
         raise typer.BadParameter(
             "workers on other machines need a journal that they can use too: "
             "--journal postgresql://HOST/DATABASE"

@@ -90,7 +90,8 @@ def test_other_machines_need_a_shared_journal(journal):
     options = ClusterOptions("tls://10.0.0.5:8786", listen=True, tls=TLS)
     with pytest.raises(typer.BadParameter, match="--journal postgresql://"):
         check_journal(options, journal, no_journal=False, is_sandbox=False)
-    check_journal(options, "postgresql://db/livepeer", no_journal=False, is_sandbox=False)
+    for url in ("postgresql://db/livepeer", "Postgres://db/livepeer"):
+        check_journal(options, url, no_journal=False, is_sandbox=False)
 
 
 def test_sandbox_is_for_processes_of_this_machine():
