@@ -112,7 +112,10 @@ class Components:
         # A restart of its database doesn't end a job that waits for a full queue for hours.
         self.journal = (
             journals.Journal(
-                journal, account=account.fingerprint, throttle=throttle, patience=retry.busy_timeout
+                journal,
+                account=account.fingerprint,
+                throttle=throttle,
+                outage_timeout=retry.busy_timeout,
             )
             if journal
             else None

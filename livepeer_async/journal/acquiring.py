@@ -42,7 +42,7 @@ async def acquire_lease(
         has_handle: as in `Record`.
 
     Raises:
-        UploadInUse: another upload, here or in another process, holds the lease.
+        UploadInUse: another upload, here or in another process, holds the claim.
         JournalError: the journal can't be used.
     """
     identity = SourceIdentity(length=source.length, url=url)

@@ -1,4 +1,4 @@
-"""The journal: durable records of uploads, and one lease on each key.
+"""The journal: durable records of uploads, and one claim on each key.
 
 The offset isn't recorded, because the server knows it. A record is written before the effect that
 it makes reversible, so a kill leaves nothing unknown on the server.
@@ -42,7 +42,7 @@ _NOUNS: dict[type, str] = {
 class Journal(OpenJournal):
     """A journal in a file or on PostgreSQL; opened by the first call that needs it.
 
-    All event loops share it. It is closed at the end of the last one that holds a lease.
+    All event loops share it. It is closed at the end of the last one that holds a claim.
 
     Args:
         path: the file, created if missing, and readable by its owner only; or the URL of a
@@ -50,7 +50,7 @@ class Journal(OpenJournal):
         account: a fingerprint of the account that the journal belongs to; `None` opens an existing
             file of any account.
         throttle: has the limits that the clients of a journal on PostgreSQL share, if any.
-        patience: seconds for which calls wait while PostgreSQL doesn't respond, at least a minute.
+        outage_timeout: seconds for which calls wait for PostgreSQL, at least a minute.
 
     Attributes:
         path: the file, or the URL without its password.
@@ -60,10 +60,10 @@ class Journal(OpenJournal):
 
     @asynccontextmanager
     async def acquire(self, key: str) -> AsyncGenerator[Record | None, None]:
-        """Hold the lease on a key until the block ends; return its record, if any.
+        """Hold the claim on a key until the block ends; return its record, if any.
 
         Raises:
-            UploadInUse: another upload, here or in another process, holds the lease.
+            UploadInUse: another upload, here or in another process, holds the claim.
             JournalError: the journal can't be read or written.
             ClientClosed: the journal is closed.
         """
@@ -79,13 +79,13 @@ class Journal(OpenJournal):
 
     @asynccontextmanager
     async def acquire_keyless(self) -> AsyncGenerator[str, None]:
-        """Generate a key for an upload without one; its lease is written with its record."""
+        """Generate a key for an upload without one; its claim is written with its record."""
         key = uuid.uuid4().hex
         async with self._hold(key):
             yield key
 
     async def write(self, record: Record) -> None:
-        """Replace the record of a key; for an upload without a key, write its lease as well.
+        """Replace the record of a key; for an upload without a key, write its claim as well.
 
         Raises:
             JournalError: it can't be written; the old one stays.
@@ -109,7 +109,7 @@ class Journal(OpenJournal):
         await self._run(drop)
 
     async def drop_keyless(self, key: str) -> None:
-        """Delete the record and the lease of an upload without a key."""
+        """Delete the record and the claim of an upload without a key."""
 
         def drop(tables: Tables) -> None:
             self._store.check_claim(key)

@@ -1,4 +1,4 @@
-"""The lease on one key: the right to run its upload, and its record in the journal.
+"""The lease on one key: its claim and its record in the journal, while its upload runs.
 
 Each fact is written before the effect that follows from it. Without a journal nothing is written.
 Without a key, the record only notes a possible leftover, and is deleted once the last byte is
@@ -86,7 +86,7 @@ class Lease:
         self.previous = record.previous if record else None
 
     def guarded(self, send: Send) -> Send:
-        """Return a function that sends requests only while this process certainly has the lease."""
+        """Return a function that sends requests only while this process certainly has the claim."""
         if self._journal is None or not self._journal.is_shared:
             return send
         return Guard(self._journal, self._key, send).send

@@ -1,4 +1,4 @@
-"""An open journal: its database, its leases, and its calls from several event loops."""
+"""An open journal: its database, its claims, and its calls from several event loops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ else:
 
 T = TypeVar("T")
 
-# Seconds for a release after a cancellation, and for closing. A lease that isn't released is
+# Seconds for a release after a cancellation, and for closing. A claim that isn't released is
 # deleted by the next transaction, or is void once the owner's lock is released.
 RELEASE_TIMEOUT = 0.5
 # Longest sleep before a claim is tried again, in seconds.
@@ -60,10 +60,10 @@ class _LoopState:
 class OpenJournal:
     """A journal in a file or on PostgreSQL; opened by the first call that needs it.
 
-    All event loops share it. It is closed at the end of the last one that holds a lease.
+    All event loops share it. It is closed at the end of the last one that holds a claim.
 
     Args:
-        path, account, throttle, patience: as for `Journal`.
+        path, account, throttle, outage_timeout: as for `Journal`.
 
     Attributes:
         path: the file, or the URL without its password.
@@ -76,9 +76,9 @@ class OpenJournal:
         *,
         account: str | None,
         throttle: Throttle | None = None,
-        patience: float = 0.0,
+        outage_timeout: float = 0.0,
     ) -> None:
-        self._store = _make_store(path, account, throttle, patience)
+        self._store = _make_store(path, account, throttle, outage_timeout)
         self.path = self._store.location
         self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
         self.has_new_orphans = True
@@ -101,9 +101,9 @@ class OpenJournal:
         await self._run(lambda _: None)
 
     async def aclose(self) -> None:
-        """Release all leases of this event loop, in which only `open` can be called afterwards.
+        """Release all claims of this event loop, in which only `open` can be called afterwards.
 
-        The file is closed, unless another event loop holds a lease.
+        The file is closed, unless another event loop holds a claim.
         """
         loop_state = self._loops.get()
         loop_state.is_closed = True
@@ -120,7 +120,7 @@ class OpenJournal:
 
     @asynccontextmanager
     async def _hold(self, key: str) -> AsyncGenerator[None, None]:
-        """Keep the lease on a key from being deleted until the block ends.
+        """Keep the claim on a key from being deleted until the block ends.
 
         Raises:
             UploadInUse: another upload of this process holds it.
@@ -139,7 +139,7 @@ class OpenJournal:
             # A database that doesn't respond gets it later, with the next sign of life.
             has_time = timeout == inf or self._store.is_certain
             if is_free and has_time and key in self._store.written:
-                # Shielded: an unreleased lease blocks other processes while this one runs.
+                # Shielded: an unreleased claim blocks other processes while this one runs.
                 await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
     async def identify(self) -> str:
@@ -157,15 +157,15 @@ class OpenJournal:
 
     @property
     def holds_claims(self) -> bool:
-        """Whether all leases certainly hold, now and for the next seconds; in any thread."""
+        """Whether all claims certainly hold, now and for the next seconds; in any thread."""
         return self._store.is_certain
 
     def watch_claims(self, on_lost: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call a function, in any thread, if leases may be lost within the block."""
+        """Call a function, in any thread, if claims may be lost within the block."""
         return self._store.watch(on_lost)
 
     async def wait_for_claim(self, key: str) -> None:
-        """Wait until the lease on a key, which is held, certainly holds.
+        """Wait until the claim on a key, which was acquired, certainly holds.
 
         Raises:
             UploadInUse: another process has it by now.
@@ -217,7 +217,7 @@ class OpenJournal:
         return in_use_error(tables, self.path, key, "this process")
 
     async def _release(self) -> None:
-        """Delete the leases that aren't held; if this fails, the next transaction does."""
+        """Delete the claims that aren't held; if this fails, the next transaction does."""
         with suppress(JournalError, TooManyOpenFiles, ClientClosed):
             await self._run(lambda _: None)
 
@@ -226,8 +226,13 @@ class OpenJournal:
 
 
 def _make_store(
-    path: str | os.PathLike[str], account: str | None, throttle: Throttle | None, patience: float
+    path: str | os.PathLike[str],
+    account: str | None,
+    throttle: Throttle | None,
+    outage_timeout: float,
 ) -> Store:
     if is_postgres_url(path):
-        return postgres_store.PostgresStore(path, account, throttle=throttle, patience=patience)
+        return postgres_store.PostgresStore(
+            path, account, throttle=throttle, outage_timeout=outage_timeout
+        )
     return SqliteStore(path, account)

@@ -35,7 +35,7 @@ async def test_journal_waits_for_a_descriptor(journal, is_open):
     with no_free_descriptors() as limited:
         # Another upload ends a moment later.
         asyncio.get_running_loop().call_later(0.15, limited.close)
-        # The first lease opens a file beside the journal.
+        # The first claim opens a file beside the journal.
         async with journal.acquire("talk"):
             await journal.write(RECORD)
     assert list(await journal.records()) == [RECORD]

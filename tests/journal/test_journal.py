@@ -113,7 +113,7 @@ async def test_key_is_acquired_once_among_processes(journal, holder):
             pytest.fail("two writers")
 
 
-async def test_lease_ends_with_its_killed_process(journal, holder):
+async def test_claim_ends_with_its_killed_process(journal, holder):
     holder.kill()
     holder.wait()
 
@@ -126,7 +126,7 @@ async def test_lease_ends_with_its_killed_process(journal, holder):
     await until(is_free)
 
 
-async def test_lease_of_a_stopped_process_is_valid(journal, holder):
+async def test_claim_of_a_stopped_process_is_valid(journal, holder):
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(UploadInUse):
         async with journal.acquire("talk"):

@@ -1,4 +1,4 @@
-"""An owner's lock and its file; `restarts` tests the leases of killed processes."""
+"""An owner's lock and its file; `restarts` tests the claims of killed processes."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Journals locked by another program: waits can be cancelled, and no lease is left."""
+"""Journals locked by another program: waits can be cancelled, and no claim is left."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ async def waiting_task(function):
 
 @asynccontextmanager
 async def holding(journal):
-    """Hold a lease in an asyncio task."""
+    """Hold a claim in an asyncio task."""
     is_claimed = anyio.Event()
 
     async def hold():
@@ -108,13 +108,13 @@ async def test_cancelled_task_ends_the_wait_for_a_claim(opened, journal):
     await acquire(journal)
 
 
-async def test_lease_ends_with_its_task(opened, journal, slow_end):
+async def test_claim_ends_with_its_task(opened, journal, slow_end):
     async with holding(opened) as task:
         await cancel(task)
     await acquire(journal)
 
 
-async def test_unreleased_lease_ends_with_the_next_transaction(opened, journal):
+async def test_unreleased_claim_ends_with_the_next_transaction(opened, journal):
     async with holding(opened) as task:
         with locked(journal):
             await cancel(task)
@@ -122,7 +122,7 @@ async def test_unreleased_lease_ends_with_the_next_transaction(opened, journal):
     await acquire(journal)
 
 
-async def test_unreleased_lease_can_be_acquired_again(opened, journal):
+async def test_unreleased_claim_can_be_acquired_again(opened, journal):
     with ExitStack() as meanwhile, anyio.CancelScope() as scope:
         async with opened.acquire("talk"):
             meanwhile.enter_context(locked(journal))
@@ -170,7 +170,7 @@ async def test_success_restores_the_full_busy_timeout(opened, journal, monkeypat
             await anyio.sleep(3 * database.LOCKED_SECONDS)
 
 
-async def test_locked_journal_can_be_closed_and_ends_its_leases(opened, journal):
+async def test_locked_journal_can_be_closed_and_ends_its_claims(opened, journal):
     async with opened.acquire("talk"):
         with locked(journal):
             await opened.aclose()

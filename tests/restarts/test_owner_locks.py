@@ -1,4 +1,4 @@
-"""Leases whose owner lock file is missing, unreadable or of another process."""
+"""Claims whose owner lock file is missing, unreadable or of another process."""
 
 import os
 import sqlite3
@@ -17,7 +17,7 @@ from support.disk_limits import unprivileged
 
 pytestmark = pytest.mark.anyio
 
-# A process that holds a lease until it is killed.
+# A process that holds a claim until it is killed.
 HOLDING = """
 import anyio, sys
 from livepeer_async.journal.journal import Journal
@@ -52,14 +52,14 @@ def owner_file(journal):
     return Path(OwnerLock.path_of(str(journal), owner))
 
 
-async def test_process_with_a_deleted_lock_file_keeps_its_leases(opened, journal, holder):
+async def test_process_with_a_deleted_lock_file_keeps_its_claims(opened, journal, holder):
     owner_file(journal).unlink()
     with pytest.raises(UploadInUse, match=f"in use by process {holder.pid}"):
         async with opened.acquire("talk"):
             pytest.fail("two writers")
 
 
-async def test_leases_without_a_lock_file_end_with_the_process(opened, journal, holder):
+async def test_claims_without_a_lock_file_end_with_the_process(opened, journal, holder):
     owner_file(journal).unlink()
     holder.kill()
     holder.wait()
@@ -86,7 +86,7 @@ async def test_unreadable_lock_file_is_in_the_message(journal, holder):
     with unprivileged():
         with pytest.raises(JournalError, match=pattern) as caught:
             async with opened.acquire("talk"):
-                pytest.fail("the lease may be held")
+                pytest.fail("the claim may be held")
         assert not isinstance(caught.value, UploadInUse)
         async with opened.acquire("another"):
             pass
@@ -125,7 +125,7 @@ async def test_invalid_lock_file_is_in_the_message(opened, journal, holder):
     owner_file(journal).write_bytes(b"no database" * 100)
     with pytest.raises(JournalError, match=r"owner-\w+ can't be opened"):
         async with opened.acquire("talk"):
-            pytest.fail("the lease may be held")
+            pytest.fail("the claim may be held")
 
 
 def test_journal_opened_before_a_fork_is_refused(journal):

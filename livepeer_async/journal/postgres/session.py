@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import psycopg
-from psycopg import errors
 
 from livepeer_async.errors import JournalError, JournalUnavailable
 from livepeer_async.journal.busy_timeout import BusyTimeout
@@ -27,7 +26,13 @@ from livepeer_async.journal.postgres.connecting import (
     shut_down,
     time_limit,
 )
-from livepeer_async.journal.postgres.findings import STARTING, NotConnected, explained
+from livepeer_async.journal.postgres.findings import (
+    CONFLICTS,
+    STARTING,
+    NotConnected,
+    explained,
+    journal_error,
+)
 from livepeer_async.journal.postgres.owners import HOLDS_LOCK, become_owner, delete_owner
 from livepeer_async.journal.postgres.processes import current_process
 
@@ -42,8 +47,6 @@ STEP = 0.5
 CALL_STEP = 0.05
 # Seconds between two attempts to connect: doubled from the first to the last.
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0
-# Another process holds a row, or both wait for each other: the transaction is tried again.
-_CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
 
 
 def now() -> float:
@@ -197,7 +200,7 @@ class Session:
 
     def _handle(self, connection: Connection, failure: NotConnected) -> bool:
         """Handle an error of a transaction; whether another attempt may help."""
-        if isinstance(failure.__cause__, _CONFLICTS):
+        if isinstance(failure.__cause__, CONFLICTS):
             return True
         if connection.closed or connection.broken:
             self._lose(connection)
@@ -332,7 +335,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             # Another process holds a row for long, perhaps because it is stopped: next time.
-            with suppress(*_CONFLICTS):
+            with suppress(*CONFLICTS):
                 self._events.session_used(connection)
         self._confirmed_at = self._used_at = sent
 
@@ -372,7 +375,7 @@ class Session:
     def _error(self, failure: NotConnected) -> JournalError:
         if not failure.is_final:
             return self._unavailable(failure)
-        return JournalError(f"the journal {self._location} {failure}", path=self._location)
+        return journal_error(self._location, str(failure))
 
     def _unavailable(self, failure: NotConnected | None) -> JournalUnavailable:
         reason = failure or "doesn't respond: run again once it does"

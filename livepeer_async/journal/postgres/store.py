@@ -11,10 +11,11 @@ from typing import TypeVar
 import msgspec
 
 from livepeer_async.concurrency import Reservations
-from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.errors import UploadInUse
 from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.location import hide_password
 from livepeer_async.journal.postgres.connecting import Connection
+from livepeer_async.journal.postgres.findings import journal_error
 from livepeer_async.journal.postgres.owners import (
     KEY_NAMESPACE,
     Owner,
@@ -36,9 +37,9 @@ T = TypeVar("T")
 # it stops 15 s after its last sign of life, within 2 s.
 GRACE = STOP_AFTER + 5.0
 # Seconds for which calls wait at least while the database doesn't respond.
-MIN_PATIENCE = 60.0
-# Seconds between two looks for owners whose sessions are lost.
-TIDY_PERIOD = 30.0
+MIN_OUTAGE_TIMEOUT = 60.0
+# Seconds between two searches for owners whose sessions are lost.
+CLEANUP_INTERVAL = 30.0
 # Seconds after which a process that lost its session won't come back to uploads without a key, and
 # after which it is forgotten: until then it takes over those of its claims that are still there.
 RETURN_TIMEOUT = 600.0
@@ -71,23 +72,23 @@ class PostgresStore:
         url: of the database.
         account: a fingerprint of the account; its rows are those of the journal.
         throttle: has the limits that clients share; `None` shares nothing.
-        patience: seconds for which calls wait while the database doesn't respond.
+        outage_timeout: seconds for which calls wait while the database doesn't respond.
     """
 
     def __init__(
-        self, url: str, account: str | None, *, throttle: Throttle | None, patience: float
+        self, url: str, account: str | None, *, throttle: Throttle | None, outage_timeout: float
     ) -> None:
         self.location = hide_password(url)
         self.held = Reservations[str]()
         self.written: set[str] = set()
         self._account = account or ""
-        self._patience = max(patience, MIN_PATIENCE)
+        self._outage_timeout = max(outage_timeout, MIN_OUTAGE_TIMEOUT)
         self._lost: set[str] = set()
         # Claims whose transactions haven't ended, and are repeated if the session is lost.
         self._claiming: set[str] = set()
         self._lost_since: dict[int, float] = {}
         self._watchers: dict[object, Callable[[], None]] = {}
-        self._tidy_at = 0.0
+        self._cleanup_at = 0.0
         self._session = session = Session(url, self.location, self._account, self)
         self._limits = (
             None if throttle is None else SharedLimits(throttle, self._account, session.wake)
@@ -100,12 +101,13 @@ class PostgresStore:
 
     def busy_timeout(self) -> BusyTimeout:
         """Return the busy timeout of a call that starts now."""
-        return BusyTimeout(self._patience)
+        return BusyTimeout(self._outage_timeout)
 
     def transact(self, work: Callable[[Tables], T], busy_timeout: BusyTimeout) -> T:
         """Call a function in a transaction; see `Store.transact`."""
         if self.is_forked:
-            raise self._error("was opened before a fork; open a client in each process")
+            finding = "was opened before a fork; open a client in each process"
+            raise journal_error(self.location, finding)
         released: set[str] = set()
         claimed: set[str] = set()
 
@@ -118,7 +120,8 @@ class PostgresStore:
         try:
             result = self._session.transact(release_and_work, busy_timeout)
         except msgspec.DecodeError as error:
-            raise self._error(f"holds a record that can't be read: {error}") from error
+            finding = f"holds a record that can't be read: {error}"
+            raise journal_error(self.location, finding) from error
         finally:
             self._claiming.difference_update(claimed)
         self._forget(released)
@@ -160,7 +163,7 @@ class PostgresStore:
                 raise in_use_error(tables, self.location, key, str(found.process))
             seconds = self._seconds_to_wait(found)
             if seconds:
-                self._tidy_at = 0.0
+                self._cleanup_at = 0.0
                 self._session.wake()
                 raise ClaimPending(seconds, str(found.process))
             # Its process takes the other claims over if it comes back.
@@ -246,9 +249,9 @@ class PostgresStore:
             self._limits.exchange(connection, self._session.owner or 0)
         # Those whose release failed, because the database didn't respond.
         self._forget(self._release(self._tables(connection, set())))
-        if now() < self._tidy_at:
+        if now() < self._cleanup_at:
             return
-        self._tidy_at = now() + TIDY_PERIOD
+        self._cleanup_at = now() + CLEANUP_INTERVAL
         for owner in note_lost_owners(connection, self._account):
             has_ended = owner.process.has_ended(current_process())
             if has_ended or owner.lost_seconds > KEEP_SECONDS:
@@ -263,6 +266,3 @@ class PostgresStore:
             return 0.0
         since = self._lost_since.setdefault(owner.number, now())
         return max(since + GRACE - now(), 0.0)
-
-    def _error(self, finding: str) -> JournalError:
-        return JournalError(f"the journal {self.location} {finding}", path=self.location)

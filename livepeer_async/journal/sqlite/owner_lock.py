@@ -1,4 +1,4 @@
-"""A file lock that shows whether the process that owns a lease still runs.
+"""A file lock that shows whether the process that owns a claim still runs.
 
 Everything here blocks.
 """
@@ -27,7 +27,7 @@ class OwnerLock:
         journal: the path of the journal.
 
     Attributes:
-        owner: the name of the owner in its leases, and the end of the file's name.
+        owner: the name of the owner in its claims, and the end of the file's name.
     """
 
     def __init__(self, journal: str) -> None:
@@ -47,7 +47,7 @@ class OwnerLock:
 
         Args:
             keeps_file: whether to keep the file, because the journal still names the owner. Only an
-                unlocked file shows that the leases are void; a missing one doesn't.
+                unlocked file shows that the claims are void; a missing one doesn't.
         """
         self._lock.close()
         if not keeps_file:
@@ -77,11 +77,11 @@ class OwnerLock:
 
     @classmethod
     def is_held(cls, journal: str, owner: str, pid: int | None) -> bool:
-        """Whether the leases of an owner are valid.
+        """Whether the claims of an owner are valid.
 
         Args:
             journal: the path of the journal.
-            owner: the name in the lease.
+            owner: the name in the claim.
             pid: the owner's process according to the journal. It is only used if the file was
                 deleted, and errs on the safe side if another process has the ID now.
 
