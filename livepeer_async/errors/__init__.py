@@ -69,6 +69,7 @@ an upload URL or the query of a URL. All errors can be pickled and copied.
   `livepeer.resume_upload(key)`, goes on, also in a later process; without a key, `error.upload_url`
   is where to resume from. It is true of `UploadInUse`, whose upload is still running.
 - `WebhookError`: respond with a status of 4xx.
+- `ClusterError`: run the same ingestion again once the message's cause is gone; it goes on.
 - `JournalError`: nothing is lost. The file is locked, damaged, read-only or of a newer version or
   another account, or the disk is full. Any other: change the call, the key or the account.
 """

@@ -27,8 +27,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
         first_delay: maximum delay before the first retry, in seconds; doubles with each failure.
         max_delay: maximum delay before any retry, in seconds, unless the server asks for more.
         max_retry_after: maximum `Retry-After` to obey, in seconds; a longer one ends the attempts.
-        busy_timeout: seconds to wait for room in a full queue (429) beyond `attempts`; hours are
-            right for unattended jobs.
+        busy_timeout: seconds to wait for room in a full queue (429) beyond `attempts`, and for
+            a journal's database that doesn't respond; hours are right for unattended jobs.
         restarts: times in a row that a lost upload may restart as a new asset. The count is reset
             when an upload gets further than any before it. Also limits how often a request for an
             upload is repeated after its response was lost.

@@ -4,7 +4,8 @@ r"""The journal on PostgreSQL, which several machines share.
         ...
 
 `pip install "livepeer-async[postgres]"` brings psycopg, which also reads `PGPASSWORD`, `~/.pgpass`,
-`PGSERVICE` and `PGSSLMODE`.
+`PGSERVICE` and `PGSSLMODE`. The database is on the primary of PostgreSQL 12 or newer, and has the
+encoding UTF8. Each client holds one connection to it.
 
 # Claims
 
@@ -21,6 +22,9 @@ session.
 - After a restart of PostgreSQL, or another loss of the session, the holder stops, connects again,
   takes its own claims over unless another process has them by now, and goes on from the offset that
   the server reports.
+
+Calls wait for a database that doesn't respond: for 60 s, or for `RetryPolicy(busy_timeout=)` if
+that is longer. Then they raise `JournalUnavailable`.
 
 Session locks don't work through a pooler that gives each transaction another session, such as
 PgBouncer with `pool_mode = transaction`. It is recognised and refused. With `pool_mode = session`,
@@ -46,6 +50,13 @@ on entering the client's block, so a web app that uploads nothing also takes par
 While PostgreSQL can't be reached, each client has its own pauses and probes by itself, and keeps
 its last share of the rate.
 
+# Release
+
+Some servers and proxies keep the session of a process that is gone, and so its claims.
+`livepeer-async journal release --journal URL` lists the owners of claims, and with the number of
+one before `--journal`, it ends that session. The role must be that of the session, a superuser or
+a member of `pg_signal_backend`. If the process still runs, it connects again and goes on.
+
 # Rights
 
 The tables are in the schema `livepeer_async`. The first client creates it, and needs `CREATE` on
@@ -57,14 +68,19 @@ the database for this. With less, an administrator runs this in psql:
     CREATE SCHEMA livepeer_async AUTHORIZATION livepeer;
 
 Once the tables exist, `USAGE` on the schema and `SELECT, INSERT, UPDATE, DELETE` on its tables are
-enough.
+enough. They give access to the rows of all accounts: use a database for each, if their users
+mustn't see those of others.
 
 # Secrets
 
 The records hold the upload URLs of unfinished uploads, each of which permits writing that upload.
 Administrators of the database, its backups and its replicas can read them, and the names, keys and
-asset IDs of all uploads. API keys, encryption keys and webhook contexts aren't stored. Use TLS
-(`?sslmode=verify-full&sslrootcert=...`) beyond one machine: without it, the network sees the same.
+asset IDs of all uploads; readers of its log can, if it logs statements. API keys, encryption keys
+and webhook contexts aren't stored. Use TLS (`?sslmode=verify-full&sslrootcert=...`) beyond one
+machine: without it, the network sees the same.
+
+After an older backup is restored, uploads that ended since then are unknown, and run again if they
+are asked for. Restore it while no client runs.
 """
 
 from importlib import import_module
