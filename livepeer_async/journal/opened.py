@@ -136,11 +136,19 @@ class OpenJournal:
             timeout = RELEASE_TIMEOUT
             raise
         finally:
-            if is_free and key in self._store.written:
-                # Shielded: an unreleased lease blocks other processes while this one runs. A
-                # database that doesn't respond gets it later, with the next sign of life.
-                if timeout == inf or self._store.is_certain:
-                    await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
+            # A database that doesn't respond gets it later, with the next sign of life.
+            has_time = timeout == inf or self._store.is_certain
+            if is_free and has_time and key in self._store.written:
+                # Shielded: an unreleased lease blocks other processes while this one runs.
+                await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
+
+    async def identify(self) -> str:
+        """Return what is the same in all clients of this journal, and only there.
+
+        Raises:
+            JournalError: the journal can't be read.
+        """
+        return await self._run(self._store.identify)
 
     @property
     def is_shared(self) -> bool:

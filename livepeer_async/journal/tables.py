@@ -144,6 +144,10 @@ class Store(Protocol):
         """Whether the claims certainly hold, now and for the next seconds."""
         ...
 
+    def identify(self, tables: Tables) -> str:
+        """Return what is the same in all clients of the database, and only there."""
+        ...
+
     def check_claim(self, key: str) -> None:
         """Check that the claim on a key wasn't lost.
 

@@ -125,6 +125,18 @@ async def test_worker_of_another_version_gets_no_rows(sandbox, cluster, folder, 
     assert any("livepeer-async 0.0.1" in it.message for it in events_of(Notice, events))
 
 
+@pytest.mark.cluster
+async def test_worker_with_another_journal_gets_no_rows(sandbox, cluster, folder, tmp_path):
+    videos = write_videos(folder, 8)
+    journal = str(tmp_path / "other.journal")
+    with processes.worker(cluster.address, sandbox, LIVEPEER_JOURNAL=journal):
+        async with client_of(sandbox, tmp_path) as livepeer:
+            events = await run_on(cluster.address, livepeer, folder)
+    assert states_of(events) == dict.fromkeys(videos, "ready")
+    (notice,) = events_of(Notice, events)
+    assert notice.message.endswith(f"its journal {journal} differs from the coordinator's")
+
+
 async def test_stop_ends_rows_as_unfinished(sandbox, cluster, folder, tmp_path):
     write_videos(folder, 200)
     async with (

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from contextlib import suppress
+from contextlib import aclosing, suppress
 
 import pytest
 from msgspec.structs import replace
 
 from livepeer_async import ConfigurationError, JournalError, UploadInUse
+from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.records import Orphan, RecordState, UnconfirmedRequest
 from support.clock import until
 from support.records import RECORD, hold_key, read_record
@@ -31,6 +32,13 @@ async def test_record_survives_its_journal(journal, location):
         await journal.write(RECORD)
     await journal.aclose()
     assert await read_record(location) == RECORD
+
+
+async def test_identity_is_that_of_the_database(journal, location, tmp_path):
+    async with aclosing(Journal(location, account="another" if journal.is_shared else "a")) as same:
+        assert await same.identify() == await journal.identify()
+    async with aclosing(Journal(tmp_path / "other.journal", account="a")) as other:
+        assert await other.identify() != await journal.identify()
 
 
 async def test_key_has_one_record(journal):

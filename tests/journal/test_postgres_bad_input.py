@@ -296,7 +296,7 @@ async def test_settings_of_the_role_and_the_url_do_not_matter(postgres, postgres
         "datestyle": "German",
         "default_transaction_isolation": "serializable",
         "search_path": "nowhere",
-        "statement_timeout": "1",
+        "statement_timeout": "100",
         "synchronous_commit": "off",
         "timezone": "<+0330>-03:30",
     }

@@ -39,8 +39,8 @@ versions of livepeer-async and Dask.
 - `LIVEPEER_API_KEY` and `LIVEPEER_BASE_URL` come from the worker's environment, and never from
   Dask. The account must be the coordinator's.
 - The journal is `LIVEPEER_JOURNAL` of the worker, or else the coordinator's, whose password isn't
-  sent: set `PGPASSWORD` or `~/.pgpass`. Both must be the same database: nothing else keeps two
-  workers from uploading the same file.
+  sent: set `PGPASSWORD` or `~/.pgpass`. A worker with another database is refused: nothing else
+  keeps two workers from uploading the same file.
 - Files need the same absolute path on each machine that has them. A row whose file isn't on a
   worker is tried on the other hosts. URLs need `relay=True` only if Livepeer can't fetch them.
 - `concurrency` counts in each process; `max_rate` is divided between them.

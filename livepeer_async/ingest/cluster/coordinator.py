@@ -18,6 +18,7 @@ from distributed import Client
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 from msgspec import Struct
+from msgspec.structs import replace
 
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import Notifier, plain_task_group
@@ -91,6 +92,7 @@ class ClusterRun:
         self._on_progress = options.on_progress
         self._throttle = livepeer.throttle
         self._run = describe_run(livepeer, options, outage_timeout)
+        self._journal = livepeer.journal
         self._queue = RowQueue()
         self._running: dict[str, RunningGroup] = {}
         self._changed = Notifier()
@@ -122,6 +124,8 @@ class ClusterRun:
             LivepeerError: an error that ends the run, such as a wrong API key.
         """
         self._tracker = self._rows = RowTracker(self._run.id, send, self._on_progress)
+        if self._journal is not None:
+            self._run = replace(self._run, journal_id=await self._journal.identify())
         connecting = connect(self._address, self._security)
         async with aclosing(rows), _without_rate(self._throttle), connecting as client:
             self._client = client

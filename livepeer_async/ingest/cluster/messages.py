@@ -39,6 +39,7 @@ class Run(Struct, frozen=True, kw_only=True):
         id: the random ID of the run.
         account: the fingerprint of the account.
         journal: the path or the URL of the journal, without a password.
+        journal_id: what `Journal.identify` returns.
         machine: the machine of a journal that is a file; None for any.
         retry: the retry policy.
         timeouts: the time limits of the network.
@@ -51,6 +52,7 @@ class Run(Struct, frozen=True, kw_only=True):
     id: str
     account: str
     journal: str
+    journal_id: str
     machine: str | None
     retry: RetryPolicy
     timeouts: Timeouts

@@ -35,6 +35,7 @@ def describe_run(livepeer: AsyncLivepeer, options: RowOptions, outage_timeout: f
         id=uuid4().hex,
         account=livepeer.account_fingerprint,
         journal=without_password(url) if is_postgres_url(url) else str(livepeer.journal.path),
+        journal_id="",
         machine=None if is_shared else machine_id(),
         retry=livepeer.retry,
         timeouts=livepeer.timeouts,

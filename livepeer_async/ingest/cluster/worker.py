@@ -204,14 +204,15 @@ class RunProcess:
         self._tasks.start(self._watch_stop())
 
     async def check(self) -> None:
-        """Read the journal.
+        """Check that the journal is the coordinator's.
 
         Raises:
             JournalError: it can't be read.
+            ClusterError: it is another one, where claims would keep no other worker away.
         """
         journal = self._livepeer.journal
-        if journal is not None:
-            await journal.find([self._run.id])
+        if journal is not None and await journal.identify() != self._run.journal_id:
+            raise ClusterError(f"its journal {journal.path} differs from the coordinator's")
 
     async def aclose(self) -> None:
         """Close the client; running batches are cancelled."""

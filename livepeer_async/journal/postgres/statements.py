@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 # Written into the database by its first client; a newer version of this package may increase it.
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE livepeer_async.journal (version int NOT NULL);
+CREATE TABLE livepeer_async.journal (
+    version int NOT NULL, id text NOT NULL DEFAULT md5(random()::text || clock_timestamp())
+);
 CREATE TABLE livepeer_async.records (
     account text, id bytea, key text NOT NULL, state text NOT NULL, record bytea NOT NULL,
     PRIMARY KEY (account, id)
@@ -46,7 +48,7 @@ CREATE TABLE livepeer_async.pauses (
     account text PRIMARY KEY, paused_until timestamptz NOT NULL, count int NOT NULL,
     prober int, probed_at timestamptz
 );
-INSERT INTO livepeer_async.journal VALUES (1);
+INSERT INTO livepeer_async.journal (version) VALUES (1);
 """
 
 _ID = "sha256(convert_to($2, 'UTF8'))"

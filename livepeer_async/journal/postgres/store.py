@@ -58,6 +58,7 @@ DELETE FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])
 AND id IN (SELECT id FROM unnest($3::bytea[], $4::text[]) AS released (id, key)
     WHERE pg_try_advisory_xact_lock({KEY_NAMESPACE}, hashtext(key)))
 RETURNING id"""
+_IDENTITY = "SELECT id FROM journal WHERE $1::text IS NOT NULL"
 _OWNED = "SELECT id FROM claims WHERE account = $1 AND owner = $2 AND id = ANY($3::bytea[])"
 # Seconds until a key is tried again that another transaction is writing.
 BUSY_DELAY = 0.02
@@ -109,32 +110,39 @@ class PostgresStore:
         claimed: set[str] = set()
 
         def release_and_work(connection: Connection) -> T:
-            # A copy: other threads may add keys meanwhile.
-            released.clear()
-            released.update(key for key in list(self.written) if key not in self.held)
-            execute = partial(self._session.execute, connection)
-            tables = PostgresTables(execute, self, self._account, claimed)
-            if released:
-                self._release(tables, released)
-            result = work(tables)
-            self.written.difference_update(released)
-            self._lost.difference_update(released)
-            return result
+            nonlocal released
+            tables = self._tables(connection, claimed)
+            released = self._release(tables)
+            return work(tables)
 
         try:
-            return self._session.transact(release_and_work, busy_timeout)
+            result = self._session.transact(release_and_work, busy_timeout)
         except msgspec.DecodeError as error:
             raise self._error(f"holds a record that can't be read: {error}") from error
         finally:
             self._claiming.difference_update(claimed)
+        self._forget(released)
+        return result
 
-    def _release(self, tables: Tables, released: set[str]) -> None:
-        """Delete claims; remove the keys that another process is looking at from the set."""
-        ids = {key_id(key): key for key in released}
-        rows = tables.run(_RELEASE, self._session.owner, list(ids), list(ids.values()))
-        deleted = {ids[row[0]] for row in rows}
-        busy = tables.run(_OWNED, self._session.owner, list(ids)) if released - deleted else []
-        released.difference_update(ids[row[0]] for row in busy)
+    def _tables(self, connection: Connection, claimed: set[str]) -> PostgresTables:
+        execute = partial(self._session.execute, connection)
+        return PostgresTables(execute, self, self._account, claimed)
+
+    def _release(self, tables: Tables) -> set[str]:
+        """Delete the claims on keys that aren't held; return those that are gone."""
+        # A copy: other threads may add keys meanwhile.
+        released = {key for key in list(self.written) if key not in self.held}
+        if not released:
+            return released
+        owner, ids = self._session.owner, {key_id(key): key for key in released}
+        deleted = tables.run(_RELEASE, owner, list(ids), list(ids.values()))
+        # The others were lost, or another process is looking at them.
+        busy = tables.run(_OWNED, owner, list(ids)) if len(deleted) < len(ids) else []
+        return released - {ids[row[0]] for row in busy}
+
+    def _forget(self, released: set[str]) -> None:
+        self.written -= released
+        self._lost -= released
 
     def claim(self, tables: PostgresTables, key: str) -> None:
         """Write the claim on a key; raises as `Tables.claim` says."""
@@ -161,6 +169,11 @@ class PostgresStore:
         self._claiming.add(key)
         self.written.add(key)
         self._lost.discard(key)
+
+    def identify(self, tables: Tables) -> str:
+        """Return what is the same in all clients of the database, whatever their URLs."""
+        identity: str = tables.run(_IDENTITY)[0][0]
+        return identity
 
     def check_claim(self, key: str) -> None:
         """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
@@ -231,7 +244,8 @@ class PostgresStore:
         """Exchange the limits, release claims, and remove owners that won't come back."""
         if self._limits is not None:
             self._limits.exchange(connection, self._session.owner or 0)
-        self._release(connection)
+        # Those whose release failed, because the database didn't respond.
+        self._forget(self._release(self._tables(connection, set())))
         if now() < self._tidy_at:
             return
         self._tidy_at = now() + TIDY_PERIOD
@@ -239,15 +253,6 @@ class PostgresStore:
             has_ended = owner.process.has_ended(current_process())
             if has_ended or owner.lost_seconds > KEEP_SECONDS:
                 delete_owner(connection, owner.number)
-
-    def _release(self, connection: Connection) -> None:
-        """Delete claims whose release failed, because the database didn't respond."""
-        released = {key for key in list(self.written) if key not in self.held}
-        if released:
-            ids = [key_id(key) for key in released]
-            connection.execute(_RELEASE.encode(), (self._account, self._session.owner, ids))
-            self.written -= released
-            self._lost -= released
 
     def _may_run(self, owner: Owner) -> bool:
         return owner.is_alive or self._seconds_to_wait(owner) > 0
