@@ -25,7 +25,7 @@ from livepeer_async.journal.records import (
     as_text,
     leftover_from,
 )
-from livepeer_async.journal.tables import Row, Tables, abandon, is_held, put_record
+from livepeer_async.journal.tables import Row, Tables, abandon, put_record
 from livepeer_async.journal.unfinished import is_unfinished
 from livepeer_async.redaction import show_source
 from livepeer_async.telemetry.events import JOURNAL_UNREADABLE, log_event
@@ -92,9 +92,9 @@ class Journal(OpenJournal):
         """
 
         def write(tables: Tables) -> None:
-            tables.check_claim(record.key)
+            self._store.check_claim(record.key)
             if record.is_keyless:
-                tables.claim(record.key)
+                self._store.claim(tables, record.key)
             put_record(tables, record)
 
         await self._run(write)
@@ -103,8 +103,8 @@ class Journal(OpenJournal):
         """Delete the record of a key, because nothing of the upload is on the server."""
 
         def drop(tables: Tables) -> None:
-            tables.check_claim(key)
-            tables.run(tables.statements.delete_record, key)
+            self._store.check_claim(key)
+            tables.execute(tables.statements.delete_record, key)
 
         await self._run(drop)
 
@@ -112,9 +112,9 @@ class Journal(OpenJournal):
         """Delete the record and the lease of an upload without a key."""
 
         def drop(tables: Tables) -> None:
-            tables.check_claim(key)
-            tables.run(tables.statements.delete_record, key)
-            tables.run(tables.statements.delete_claim, key)
+            self._store.check_claim(key)
+            tables.execute(tables.statements.delete_record, key)
+            tables.execute(tables.statements.delete_claim, key)
 
         await self._run(drop)
         self._store.written.discard(key)
@@ -131,7 +131,7 @@ class Journal(OpenJournal):
         previous = record.previous
 
         def work(tables: Tables) -> None:
-            tables.check_claim(record.key)
+            self._store.check_claim(record.key)
             abandon(tables, record.key, leftover)
             if previous is not None:
                 put_record(tables, previous)
@@ -165,22 +165,24 @@ class Journal(OpenJournal):
 
     async def records(self) -> list[Record]:
         """Return the readable records of uploads with a key, in the order of their keys."""
-        records = await self._read(lambda it: it.run(it.statements.select_keyed), Record)
+        records = await self._read(lambda it: it.execute(it.statements.select_keyed), Record)
         return [record.latest for record in records]
 
     async def unfinished(self) -> list[tuple[Record, bool]]:
         """Return the records of `is_unfinished`, each with whether its upload runs anywhere."""
         records = [record for record in await self.records() if is_unfinished(record)]
-        return await self._run(lambda tables: [(it, is_held(tables, it.key)) for it in records])
+        held = await self._held_keys(records)
+        return [(record, record.key in held) for record in records]
 
     async def keyless_records(self) -> list[Record]:
         """Return the readable records of running and interrupted uploads without a key."""
-        return await self._read(lambda it: it.run(it.statements.select_keyless), Record)
+        return await self._read(lambda it: it.execute(it.statements.select_keyless), Record)
 
     async def interrupted(self) -> list[Record]:
         """Return the records of interrupted uploads that are `is_unresumable`."""
         found = [record for record in await self.records() if record.is_unresumable]
-        return await self._run(lambda tables: [it for it in found if not is_held(tables, it.key)])
+        held = await self._held_keys(found)
+        return [record for record in found if record.key not in held]
 
     async def find(self, keys: Sequence[str]) -> dict[str, Record]:
         """Return the readable records of the given keys, by key."""
@@ -190,17 +192,17 @@ class Journal(OpenJournal):
 
     async def drop_orphan(self, asset_id: str) -> None:
         """Delete an orphan, because its asset was deleted."""
-        await self._run(lambda it: it.run(it.statements.delete_orphan, asset_id))
+        await self._run(lambda it: it.execute(it.statements.delete_orphan, asset_id))
 
     async def orphans(self) -> list[Orphan]:
         """Return the abandoned assets of this journal that may not be deleted yet."""
         await self._run(self._abandon_keyless)
-        return await self._read(lambda it: it.run(it.statements.select_orphans), Orphan)
+        return await self._read(lambda it: it.execute(it.statements.select_orphans), Orphan)
 
     async def drop_unconfirmed(self, unconfirmed: UnconfirmedRequest) -> None:
         """Delete an unconfirmed request, because its result is known now."""
         row = msgspec.json.encode(unconfirmed)
-        await self._run(lambda it: it.run(it.statements.delete_doubt, row))
+        await self._run(lambda it: it.execute(it.statements.delete_doubt, row))
 
     async def mark_reported(self, leftover: Orphan | UnconfirmedRequest) -> None:
         """Record that the user was told of a possible leftover."""
@@ -211,14 +213,16 @@ class Journal(OpenJournal):
             known = tables.statements
             is_orphan = isinstance(leftover, Orphan)
             replace_row = known.replace_orphan if is_orphan else known.replace_doubt
-            tables.run(replace_row, told, before)
+            tables.execute(replace_row, told, before)
 
         await self._run(mark)
 
     async def unconfirmed_requests(self) -> list[UnconfirmedRequest]:
         """Return the requests that may have created an asset."""
         await self._run(self._abandon_keyless)
-        return await self._read(lambda it: it.run(it.statements.select_doubts), UnconfirmedRequest)
+        return await self._read(
+            lambda it: it.execute(it.statements.select_doubts), UnconfirmedRequest
+        )
 
     async def _read(self, select: Callable[[Tables], list[Row]], kind: type[T]) -> list[T]:
         """Decode the second column of the rows; log unreadable ones by the first, and skip them."""
@@ -233,14 +237,25 @@ class Journal(OpenJournal):
                 log_event(JOURNAL_UNREADABLE, message, self.path, noun, error, **facts)
         return found
 
+    async def _held_keys(self, records: Sequence[Record]) -> set[str]:
+        """Return the keys that can't be claimed, also because it is unknown whether they can."""
+
+        def is_held(tables: Tables, key: str) -> bool:
+            try:
+                return self._store.is_in_use(tables, key)
+            except JournalError:
+                return True
+
+        return await self._run(lambda it: {one.key for one in records if is_held(it, one.key)})
+
     def _abandon_keyless(self, tables: Tables) -> None:
         """Abandon interrupted uploads without a key."""
-        for key, row in tables.run(tables.statements.select_keyless):
+        for key, row in tables.execute(tables.statements.select_keyless):
             # Skip unreadable records, and owners whose lock can't be checked.
             with suppress(JournalError, msgspec.DecodeError):
-                if not tables.is_abandoned(key):
+                if not self._store.is_abandoned(tables, key):
                     continue
                 record = msgspec.json.decode(row, type=Record)
                 # Not useless: a caller may have kept the upload URL.
                 abandon(tables, key, leftover_from(record, time.time(), is_useless=False))
-                tables.run(tables.statements.delete_claim, key)
+                tables.execute(tables.statements.delete_claim, key)

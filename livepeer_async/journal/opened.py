@@ -197,7 +197,7 @@ class OpenJournal:
         """Write the claim on a key, once its last owner has certainly stopped."""
 
         def claim(tables: Tables) -> Record | None:
-            tables.claim(key)
+            self._store.claim(tables, key)
             row = find_record(tables, key)
             return msgspec.json.decode(row, type=Record) if row else None
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from livepeer_async.concurrency import Reservations
-from livepeer_async.errors import JournalError, UploadInUse
+from livepeer_async.errors import UploadInUse
 from livepeer_async.journal.busy_timeout import BusyTimeout
 from livepeer_async.journal.records import Orphan, Record, UnconfirmedRequest
 from livepeer_async.redaction import show_source
@@ -47,46 +47,22 @@ class Statements(Struct, frozen=True, kw_only=True):
 
 
 class Tables(Protocol):
-    """The tables of one journal, and the claims of one open journal on its keys."""
+    """The tables of one journal.
+
+    Attributes:
+        statements: for its database.
+        claimed: the keys that are claimed in the transaction.
+    """
 
     statements: Statements
+    claimed: set[str]
 
-    def run(self, statement: str, *values: Any) -> list[Any]:
-        """Run a statement and return its rows."""
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Execute a statement and return its rows."""
         ...
 
     def find_records(self, keys: Sequence[str]) -> list[Row]:
         """Return the records of the given keys."""
-        ...
-
-    def claim(self, key: str) -> None:
-        """Write the claim on a key.
-
-        Raises:
-            UploadInUse: another open journal has it.
-            ClaimPending: it will be free once its owner has certainly stopped.
-            JournalError: it is unknown whether that journal is still open.
-        """
-        ...
-
-    def check_claim(self, key: str) -> None:
-        """Check that the claim on a key wasn't lost.
-
-        Raises:
-            UploadInUse: it was: another process may have the upload now.
-        """
-        ...
-
-    def is_in_use(self, key: str) -> bool:
-        """Whether this journal or another open one has the claim on a key.
-
-        Raises:
-            JournalError: it is unknown whether that journal is still open.
-        """
-        ...
-
-    def is_abandoned(self, key: str) -> bool:
-        """Whether no process will come back to a key; raises as `is_in_use` does."""
         ...
 
 
@@ -148,6 +124,28 @@ class Store(Protocol):
         """Return what is the same in all clients of the database, and only there."""
         ...
 
+    def claim(self, tables: Tables, key: str) -> None:
+        """Write the claim on a key.
+
+        Raises:
+            UploadInUse: another open journal has it.
+            ClaimPending: it will be free once its owner has certainly stopped.
+            JournalError: it is unknown whether that journal is still open.
+        """
+        ...
+
+    def is_in_use(self, tables: Tables, key: str) -> bool:
+        """Whether this journal or another open one has the claim on a key.
+
+        Raises:
+            JournalError: it is unknown whether that journal is still open.
+        """
+        ...
+
+    def is_abandoned(self, tables: Tables, key: str) -> bool:
+        """Whether no process will come back to a key; raises as `is_in_use` does."""
+        ...
+
     def check_claim(self, key: str) -> None:
         """Check that the claim on a key wasn't lost.
 
@@ -167,7 +165,7 @@ class Store(Protocol):
 
 def find_record(tables: Tables, key: str) -> bytes | None:
     """Return the encoded record of a key."""
-    rows: list[Row] = tables.run(tables.statements.select_record, key)
+    rows: list[Row] = tables.execute(tables.statements.select_record, key)
     return rows[0][1] if rows else None
 
 
@@ -190,22 +188,15 @@ def in_use_error(tables: Tables, location: str, key: str, process: str) -> Uploa
 def put_record(tables: Tables, record: Record) -> None:
     """Insert or replace the record of a key."""
     state = KEYLESS if record.is_keyless else record.state
-    tables.run(tables.statements.put_record, record.key, str(state), msgspec.json.encode(record))
+    row = msgspec.json.encode(record)
+    tables.execute(tables.statements.put_record, record.key, str(state), row)
 
 
 def abandon(tables: Tables, key: str, leftover: Orphan | UnconfirmedRequest) -> None:
     """Replace a record with an orphan or an unconfirmed request."""
     row = msgspec.json.encode(leftover)
     if isinstance(leftover, Orphan):
-        tables.run(tables.statements.put_orphan, leftover.asset_id, row)
+        tables.execute(tables.statements.put_orphan, leftover.asset_id, row)
     else:
-        tables.run(tables.statements.add_doubt, row)
-    tables.run(tables.statements.delete_record, key)
-
-
-def is_held(tables: Tables, key: str) -> bool:
-    """Whether a key can't be claimed, also because it is unknown whether it is in use."""
-    try:
-        return tables.is_in_use(key)
-    except JournalError:
-        return True
+        tables.execute(tables.statements.add_doubt, row)
+    tables.execute(tables.statements.delete_record, key)

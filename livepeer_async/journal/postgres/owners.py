@@ -95,7 +95,7 @@ def become_owner(
 
 def find_owner(tables: Tables, key_id: bytes) -> Owner | None:
     """Return the owner of the claim on a key, if any."""
-    rows = tables.run(_FIND, key_id)
+    rows = tables.execute(_FIND, key_id)
     return _owner(rows[0]) if rows else None
 
 

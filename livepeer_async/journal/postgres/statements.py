@@ -10,13 +10,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from livepeer_async.errors import JournalError
+from livepeer_async.journal.postgres.findings import journal_error
 from livepeer_async.journal.tables import Row, Statements
 
 if TYPE_CHECKING:
     import psycopg
-
-    from livepeer_async.journal.postgres.store import PostgresStore
 
 # Written into the database by its first client; a newer version of this package may increase it.
 SCHEMA_VERSION = 1
@@ -81,9 +79,9 @@ class PostgresTables:
 
     Args:
         execute: executes a statement in the transaction.
-        store: has the claims.
+        location: of the journal, for messages.
         account: a fingerprint of the account.
-        claimed: collects the keys whose claims are written.
+        claimed: collects the keys that are claimed.
     """
 
     statements = STATEMENTS
@@ -91,49 +89,30 @@ class PostgresTables:
     def __init__(
         self,
         execute: Callable[[str, tuple[Any, ...]], psycopg.Cursor[Any]],
-        store: PostgresStore,
+        location: str,
         account: str,
         claimed: set[str],
     ) -> None:
         self.claimed = claimed
         self._execute = execute
-        self._store = store
+        self._location = location
         self._account = account
 
-    def run(self, statement: str, *values: Any) -> list[Any]:
-        """Run a statement for the account, and return its rows.
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Execute a statement for the account, and return its rows.
 
         Raises:
             JournalError: PostgreSQL can't store a value.
         """
         if any("\0" in value for value in values if isinstance(value, str)):
-            raise JournalError(
-                f"the journal {self._store.location} can't hold a key with the character NUL: use "
-                "another key",
-                path=self._store.location,
-            )
+            finding = "can't hold a key with the character NUL: use another key"
+            raise journal_error(self._location, finding)
         cursor = self._execute(statement, (self._account, *values))
         return cursor.fetchall() if cursor.description else []
 
     def find_records(self, keys: Sequence[str]) -> list[Row]:
         """Return the records of the given keys."""
-        return self.run(STATEMENTS.select_records, [key_id(key) for key in keys])
-
-    def claim(self, key: str) -> None:
-        """Write the claim on a key; raises as `Tables.claim` says."""
-        self._store.claim(self, key)
-
-    def check_claim(self, key: str) -> None:
-        """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
-        self._store.check_claim(key)
-
-    def is_in_use(self, key: str) -> bool:
-        """Whether this journal or another process has the claim on a key."""
-        return self._store.is_in_use(self, key)
-
-    def is_abandoned(self, key: str) -> bool:
-        """Whether no process will come back to a key."""
-        return self._store.is_abandoned(self, key)
+        return self.execute(STATEMENTS.select_records, [key_id(key) for key in keys])
 
 
 def key_id(key: str) -> bytes:

@@ -126,7 +126,7 @@ class PostgresStore:
 
     def _tables(self, connection: Connection, claimed: set[str]) -> PostgresTables:
         execute = partial(self._session.execute, connection)
-        return PostgresTables(execute, self, self._account, claimed)
+        return PostgresTables(execute, self.location, self._account, claimed)
 
     def _release(self, tables: Tables) -> set[str]:
         """Delete the claims on keys that aren't held; return those that are gone."""
@@ -135,20 +135,20 @@ class PostgresStore:
         if not released:
             return released
         owner, ids = self._session.owner, {key_id(key): key for key in released}
-        deleted = tables.run(_RELEASE, owner, list(ids), list(ids.values()))
+        deleted = tables.execute(_RELEASE, owner, list(ids), list(ids.values()))
         # The others were lost, or another process is looking at them.
-        busy = tables.run(_OWNED, owner, list(ids)) if len(deleted) < len(ids) else []
+        busy = tables.execute(_OWNED, owner, list(ids)) if len(deleted) < len(ids) else []
         return released - {ids[row[0]] for row in busy}
 
     def _forget(self, released: set[str]) -> None:
         self.written -= released
         self._lost -= released
 
-    def claim(self, tables: PostgresTables, key: str) -> None:
-        """Write the claim on a key; raises as `Tables.claim` says."""
+    def claim(self, tables: Tables, key: str) -> None:
+        """Write the claim on a key; raises as `Store.claim` says."""
         own = previous = self._session.owner
         while True:
-            is_free, is_written = tables.run(_CLAIM, key, own, previous)[0]
+            is_free, is_written = tables.execute(_CLAIM, key, own, previous)[0]
             if not is_free:
                 raise ClaimPending(BUSY_DELAY, "another process")
             if is_written:
@@ -172,11 +172,11 @@ class PostgresStore:
 
     def identify(self, tables: Tables) -> str:
         """Return what is the same in all clients of the database, whatever their URLs."""
-        identity: str = tables.run(_IDENTITY)[0][0]
+        identity: str = tables.execute(_IDENTITY)[0][0]
         return identity
 
     def check_claim(self, key: str) -> None:
-        """Check that the claim on a key wasn't lost; raises as `Tables.check_claim` says."""
+        """Check that the claim on a key wasn't lost; raises as `Store.check_claim` says."""
         if key in self._lost:
             shown: str = show_source(key)
             message = (

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from livepeer_async.journal.tables import Row, Statements
-
-if TYPE_CHECKING:
-    from livepeer_async.journal.sqlite.store import SqliteStore
 
 SCHEMA = """
 CREATE TABLE account (fingerprint TEXT NOT NULL);
@@ -48,34 +45,18 @@ class SqliteTables:
 
     Args:
         connection: in the transaction.
-        store: has the claims.
     """
 
     statements = STATEMENTS
 
-    def __init__(self, connection: sqlite3.Connection, store: SqliteStore) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.claimed: set[str] = set()
         self._connection = connection
-        self._store = store
 
-    def run(self, statement: str, *values: Any) -> list[Any]:
-        """Run a statement and return its rows."""
+    def execute(self, statement: str, *values: Any) -> list[Any]:
+        """Execute a statement and return its rows."""
         return self._connection.execute(statement, values).fetchall()
 
     def find_records(self, keys: Sequence[str]) -> list[Row]:
         """Return the records of the given keys."""
-        return self.run(STATEMENTS.select_records, msgspec.json.encode(keys).decode())
-
-    def claim(self, key: str) -> None:
-        """Write the claim on a key; raises as `Tables.claim` says."""
-        self._store.claim(self, key)
-
-    def check_claim(self, key: str) -> None:
-        """Do nothing: a claim lasts as long as its process."""
-
-    def is_in_use(self, key: str) -> bool:
-        """Whether this journal or another open one has the claim on a key."""
-        return self._store.is_in_use(self, key)
-
-    def is_abandoned(self, key: str) -> bool:
-        """Whether no process has the claim on a key."""
-        return not self._store.is_in_use(self, key)
+        return self.execute(STATEMENTS.select_records, msgspec.json.encode(keys).decode())

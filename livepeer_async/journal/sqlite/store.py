@@ -61,7 +61,7 @@ class SqliteStore:
             if self._lock is not None:
                 rows = [(key, self._lock.owner) for key in released]
                 connection.executemany("DELETE FROM claims WHERE key = ? AND owner = ?", rows)
-            return work(SqliteTables(connection, self))
+            return work(SqliteTables(connection))
 
         try:
             return self._database.transact(release_and_work, busy_timeout)
@@ -70,17 +70,18 @@ class SqliteStore:
             raise
 
     def claim(self, tables: Tables, key: str) -> None:
-        """Write the claim on a key; raises as `Tables.claim` says."""
+        """Write the claim on a key; raises as `Store.claim` says."""
         if self._lock is None:
             self._remove_stale_owners(tables)
             self._lock = OwnerLock(self._database.path)
         owner = self._lock.owner
-        tables.run("INSERT OR IGNORE INTO owners VALUES (?, ?)", owner, os.getpid())
+        tables.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", owner, os.getpid())
         pid = self._pid_of_other(tables, key)
         if pid is not None:
             raise in_use_error(tables, self.location, key, f"process {pid}")
         self.written.add(key)
-        tables.run("INSERT OR REPLACE INTO claims VALUES (?, ?)", key, owner)
+        tables.claimed.add(key)
+        tables.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", key, owner)
 
     def is_in_use(self, tables: Tables, key: str) -> bool:
         """Whether this journal or another open one has the claim on a key.
@@ -89,6 +90,10 @@ class SqliteStore:
             JournalError: the lock of the other one can't be checked.
         """
         return key in self.held or self._pid_of_other(tables, key) is not None
+
+    def is_abandoned(self, tables: Tables, key: str) -> bool:
+        """Whether no process has the claim on a key; raises as `is_in_use` does."""
+        return not self.is_in_use(tables, key)
 
     @property
     def is_certain(self) -> bool:
@@ -117,7 +122,7 @@ class SqliteStore:
             if lock is not None:
                 with suppress(JournalError, TooManyOpenFiles, WaitCancelled):
                     self._database.transact(
-                        lambda c: _delete_owner(SqliteTables(c, self), lock.owner), busy_timeout
+                        lambda c: _delete_owner(SqliteTables(c), lock.owner), busy_timeout
                     )
                     is_deleted = True
             self._database.close()
@@ -129,7 +134,7 @@ class SqliteStore:
     def _pid_of_other(self, tables: Tables, key: str) -> int | None:
         """Return the process of another open journal that has the claim on a key, if any."""
         query = "SELECT owner, pid FROM claims LEFT JOIN owners USING (owner) WHERE key = ?"
-        found = next(iter(tables.run(query, key)), None)
+        found = next(iter(tables.execute(query, key)), None)
         is_own = found and self._lock is not None and found[0] == self._lock.owner
         if not found or is_own or not OwnerLock.is_held(self._database.path, *found):
             return None
@@ -138,7 +143,7 @@ class SqliteStore:
     def _remove_stale_owners(self, tables: Tables) -> None:
         """Remove the owners whose processes were killed."""
         path = self._database.path
-        pids: dict[str, int] = dict(tables.run("SELECT owner, pid FROM owners"))
+        pids: dict[str, int] = dict(tables.execute("SELECT owner, pid FROM owners"))
         # A process that was killed while it created its file has no row. No file is being created
         # now, because that happens within a transaction as well.
         for owner in pids.keys() | OwnerLock.found_beside(path):
@@ -150,5 +155,5 @@ class SqliteStore:
 
 
 def _delete_owner(tables: Tables, owner: str) -> None:
-    tables.run("DELETE FROM claims WHERE owner = ?", owner)
-    tables.run("DELETE FROM owners WHERE owner = ?", owner)
+    tables.execute("DELETE FROM claims WHERE owner = ?", owner)
+    tables.execute("DELETE FROM owners WHERE owner = ?", owner)
