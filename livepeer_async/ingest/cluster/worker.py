@@ -199,7 +199,11 @@ class RunProcess:
             JournalError: the journal can't be used.
         """
         await self._livepeer.__aenter__()
-        self._is_stopped = await self._find_stop()
+        try:
+            self._is_stopped = await self._find_stop()
+        except BaseException:
+            await self._livepeer.aclose()
+            raise
         self._tasks.start(self._watch())
         self._tasks.start(self._watch_stop())
 

@@ -66,19 +66,3 @@ Administrators of the database, its backups and its replicas can read them, and 
 asset IDs of all uploads. API keys, encryption keys and webhook contexts aren't stored. Use TLS
 (`?sslmode=verify-full&sslrootcert=...`) beyond one machine: without it, the network sees the same.
 """
-
-from importlib import import_module
-
-from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.shortages import is_shortage
-
-try:
-    # Before any module of this package, whose users get one error.
-    import_module("psycopg")
-except ImportError as error:
-    if is_shortage(error):
-        raise
-    raise ConfigurationError(
-        "a journal on PostgreSQL needs psycopg, which can't be imported here",
-        advice='pip install "psycopg[binary]"',
-    ) from error
