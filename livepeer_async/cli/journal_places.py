@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from msgspec import Struct
@@ -15,16 +14,10 @@ from msgspec import Struct
 from livepeer_async.api.account import as_account
 from livepeer_async.cli.output.console import print_note
 from livepeer_async.cli.session import journal_path, state_folder
-from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ConfigurationError, JournalError
+from livepeer_async.journal.extra import import_postgres
 from livepeer_async.journal.journal import Journal
 from livepeer_async.journal.location import hide_password, is_postgres_url
-
-if TYPE_CHECKING:
-    from livepeer_async.journal.postgres import administration
-else:
-    # Imports psycopg, which only a journal on PostgreSQL needs.
-    administration = deferred_module("livepeer_async.journal.postgres.administration")
 
 
 class JournalPlace(Struct, frozen=True):
@@ -108,7 +101,7 @@ async def _find_accounts(url: str) -> list[JournalPlace]:
     fingerprint = _current_account()
     if fingerprint is not None:
         return [JournalPlace(url, fingerprint)]
-    accounts = await anyio.to_thread.run_sync(administration.find_accounts, url)
+    accounts = await anyio.to_thread.run_sync(import_postgres("administration").find_accounts, url)
     if not accounts:
         print_note(f"the journal {hide_password(url)} is empty")
     return [JournalPlace(url, account) for account in accounts]

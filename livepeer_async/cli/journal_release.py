@@ -18,15 +18,11 @@ from livepeer_async.cli.output.console import (
 )
 from livepeer_async.cli.output.error_messages import ExitStatus
 from livepeer_async.cli.output.formatting import format_timestamp, pluralize
-from livepeer_async.deferred import deferred_module
+from livepeer_async.journal.extra import import_postgres
 from livepeer_async.journal.location import hide_password, is_postgres_url
 
 if TYPE_CHECKING:
-    from livepeer_async.journal.postgres import administration
     from livepeer_async.journal.postgres.administration import ListedOwner
-else:
-    # Imports psycopg, which only a journal on PostgreSQL needs.
-    administration = deferred_module("livepeer_async.journal.postgres.administration")
 
 HEADERS = ["owner", "host", "process", "since", "claims", "state"]
 
@@ -42,7 +38,8 @@ def check_url(journal: str | None) -> str:
 
 async def release(url: str, numbers: Sequence[int], *, json: bool) -> ExitStatus:
     """Print the owners, or end the sessions of some."""
-    owners = await anyio.to_thread.run_sync(administration.list_owners, url)
+    administration = import_postgres("administration")
+    owners: list[ListedOwner] = await anyio.to_thread.run_sync(administration.list_owners, url)
     known = {owner.number: owner for owner in owners}
     status = ExitStatus.OK
     for number in dict.fromkeys(numbers):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -15,22 +15,16 @@ import anyio.to_thread
 import msgspec
 
 from livepeer_async.concurrency import LoopLocal, run_shielded, running_loop
-from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ClientClosed, JournalError, TooManyOpenFiles, UploadInUse
 from livepeer_async.http.observers import Watch
 from livepeer_async.journal.busy_timeout import BusyTimeout, WaitCancelled
+from livepeer_async.journal.extra import import_postgres
 from livepeer_async.journal.group_commit import GroupCommit
 from livepeer_async.journal.location import is_postgres_url
 from livepeer_async.journal.records import Record
 from livepeer_async.journal.sqlite.store import SqliteStore
 from livepeer_async.journal.tables import ClaimPending, Store, Tables, find_record, in_use_error
 from livepeer_async.scheduling.throttle import Throttle
-
-if TYPE_CHECKING:
-    from livepeer_async.journal.postgres import store as postgres_store
-else:
-    # Imports psycopg, which only a journal on PostgreSQL needs.
-    postgres_store = deferred_module("livepeer_async.journal.postgres.store")
 
 T = TypeVar("T")
 
@@ -231,8 +225,7 @@ def _make_store(
     throttle: Throttle | None,
     outage_timeout: float,
 ) -> Store:
-    if is_postgres_url(path):
-        return postgres_store.PostgresStore(
-            path, account, throttle=throttle, outage_timeout=outage_timeout
-        )
-    return SqliteStore(path, account)
+    if not is_postgres_url(path):
+        return SqliteStore(path, account)
+    make: Callable[..., Store] = import_postgres("store").PostgresStore
+    return make(path, account, throttle=throttle, outage_timeout=outage_timeout)

@@ -32,6 +32,7 @@ async def test_worker_joins_by_any_kind_of_address(host):
         assert list(await client.nthreads()) == [worker.address]
 
 
+@pytest.mark.cluster
 def test_killed_worker_leaves_no_files(tmp_path):
     with processes.scheduler() as scheduler:
         variables = {"LIVEPEER_API_KEY": "key", "TMPDIR": str(tmp_path)}

@@ -47,6 +47,8 @@ versions of livepeer-async and Dask.
 - Each thread of a worker runs a batch of up to 64 rows; the batches share the process's slots.
 - A worker of another version, with another account's key, or without the journal gets no rows; a
   `Notice` and the worker say why. Without any usable worker, the run ends with `ClusterError`.
+- A worker whose database doesn't respond, or that has no free file descriptor, gets no rows until
+  it can be used again; a run without any other worker waits.
 
 # Interruptions
 

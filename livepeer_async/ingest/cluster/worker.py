@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from livepeer_async.client import AsyncLivepeer
 from livepeer_async.concurrency import BackgroundTasks
 from livepeer_async.errors import ClusterError, LivepeerError
+from livepeer_async.http.shortages import is_shortage, shortage_error
 from livepeer_async.ingest.cluster.messages import (
     TOPIC,
     Batch,
@@ -103,6 +104,8 @@ async def _answer(
     except LivepeerError as error:
         return pickle.dumps(fail(error))
     except Exception as error:  # noqa: BLE001 - see `run_batch`
+        if is_shortage(error):
+            return pickle.dumps(fail(shortage_error(error, "rows can't be run")))
         return pickle.dumps(fail(ClusterError(f"it fails with {type(error).__name__}")))
 
 
@@ -196,7 +199,11 @@ class RunProcess:
             JournalError: the journal can't be used.
         """
         await self._livepeer.__aenter__()
-        self._is_stopped = await self._find_stop()
+        try:
+            self._is_stopped = await self._find_stop()
+        except BaseException:
+            await self._livepeer.aclose()
+            raise
         self._tasks.start(self._watch())
         self._tasks.start(self._watch_stop())
 

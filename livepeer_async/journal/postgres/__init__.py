@@ -82,19 +82,3 @@ machine: without it, the network sees the same.
 After an older backup is restored, uploads that ended since then are unknown, and run again if they
 are asked for. Restore it while no client runs.
 """
-
-from importlib import import_module
-
-from livepeer_async.errors import ConfigurationError
-from livepeer_async.http.shortages import is_shortage
-
-try:
-    # Before any module of this package, whose users get one error.
-    import_module("psycopg")
-except ImportError as error:
-    if is_shortage(error):
-        raise
-    raise ConfigurationError(
-        "a journal on PostgreSQL needs psycopg, which can't be imported here",
-        advice='pip install "psycopg[binary]"',
-    ) from error
