@@ -1,6 +1,8 @@
 import pytest
 
+from cluster.dask_runs import COUNT, LENGTH, SLOW
 from cluster.processes import Cluster
+from ingest.running import write_videos
 from livepeer_async.sandbox import Sandbox
 
 ROW = "cluster row"
@@ -23,6 +25,21 @@ def cluster(postgres, tmp_path):
     times = {"waiting_seconds": 0.1, "processing_seconds": 0.1}
     with Sandbox(storage="s3", **times) as sandbox, Cluster(sandbox, postgres, tmp_path) as it:
         yield it
+
+
+@pytest.fixture
+async def sandbox():
+    """A sandbox whose transfers take long enough for faults in the middle."""
+    times = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
+    async with Sandbox(storage="s3", faults=SLOW, **times) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """The files of the folder `videos`."""
+    (tmp_path / "videos").mkdir()
+    return write_videos(tmp_path / "videos", COUNT, LENGTH)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -5,7 +5,7 @@ import os
 import anyio
 import pytest
 
-from cluster.test_dask_kills import assert_exact
+from cluster.dask_runs import assert_exact
 from ingest.running import events_of, run, states_of, write_videos
 from ingest_cluster import processes
 from livepeer_async import AsyncLivepeer

@@ -10,14 +10,7 @@ import anyio
 import pytest
 import trustme
 
-from cluster.test_dask_kills import (
-    COUNT,
-    LENGTH,
-    SLOW,
-    assert_exact,
-    count_repeated,
-    is_sending,
-)
+from cluster.dask_runs import COUNT, assert_exact, count_repeated, is_sending
 from ingest.running import events_of, run, states_of, write_videos
 from ingest_cluster import processes
 from livepeer_async import AsyncLivepeer
@@ -42,19 +35,6 @@ LOST_SECONDS = 75.0
 RUN_SECONDS = 200.0
 # An installation from before there were clusters.
 STUB = '__version__ = "0.0.1"\n'
-
-
-@pytest.fixture
-async def sandbox():
-    times = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
-    async with Sandbox(storage="s3", faults=SLOW, **times) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def videos(tmp_path):
-    (tmp_path / "videos").mkdir()
-    return write_videos(tmp_path / "videos", COUNT, LENGTH)
 
 
 def client_of(sandbox, journal):

@@ -6,61 +6,24 @@ import subprocess
 import anyio
 import pytest
 
-from ingest.running import run, states_of, write_videos
+from cluster.dask_runs import COUNT, assert_exact, count_repeated, is_sending
+from ingest.running import run, states_of
 from ingest_cluster import processes
 from livepeer_async import AsyncLivepeer
 from livepeer_async.ingest.cluster import nodes
-from livepeer_async.sandbox import Fault, On, Sandbox, Slow
 from support.clock import until
 from support.command_line import COMMAND, environment
 from support.constants import MIB, TIMEOUT
 
 pytestmark = pytest.mark.anyio
 
-LENGTH = 9 * MIB
-COUNT = 4
 # Longer than the server waits for the rest of a broken PATCH.
 STOPPED_SECONDS = 10.0
-METHODS = ("POST", "PATCH")
-SLOW = [Fault(On(method=method, path="/upload/tus"), Slow(6_000_000)) for method in METHODS]
-
-
-@pytest.fixture
-async def sandbox():
-    times = {"waiting_seconds": 0.0, "processing_seconds": 0.0}
-    async with Sandbox(storage="s3", faults=SLOW, **times) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def videos(tmp_path):
-    (tmp_path / "videos").mkdir()
-    return write_videos(tmp_path / "videos", COUNT, LENGTH)
 
 
 def client_of(sandbox, tmp_path):
     account = {"api_key": sandbox.api_key, "base_url": sandbox.base_url}
     return AsyncLivepeer(journal=tmp_path / "uploads.journal", **account)
-
-
-def is_sending(sandbox):
-    """Whether some bytes of a file were received, and others are in flight."""
-    return any(it.received > MIB and not it.is_over for it in sandbox.requests)
-
-
-def assert_exact(sandbox, videos):
-    """Each file is one ready asset with its bytes, and no two writers met."""
-    assert sandbox.violations == []
-    ready = [it for it in sandbox.assets if it.phase == "ready" and not it.is_deleted]
-    assert sorted(it.name for it in ready) == sorted(videos)
-    for asset in ready:
-        assert sandbox.stored(asset.playback_id).read_bytes() == videos[asset.name]
-
-
-def count_repeated(sandbox, videos):
-    """Return the bytes that were sent again."""
-    received = sum(it.received for it in sandbox.requests if "/upload/tus" in it.path)
-    return received - sum(map(len, videos.values()))
 
 
 async def finish(sandbox, address, tmp_path):
