@@ -99,3 +99,9 @@ def test_sandbox_is_for_processes_of_this_machine():
     with pytest.raises(typer.BadParameter, match="--sandbox can be combined with --workers only"):
         check_journal(options, None, no_journal=False, is_sandbox=True)
     check_journal(options, None, no_journal=False, is_sandbox=False)
+
+
+def test_cluster_without_a_journal_is_refused():
+    options = ClusterOptions("tcp://127.0.0.1:0", listen=True, workers=2)
+    with pytest.raises(typer.BadParameter, match="--no-journal can't be combined with a cluster"):
+        check_journal(options, None, no_journal=True, is_sandbox=False)

@@ -19,7 +19,7 @@ from livepeer_async.ingest import (
     ingest,
     open_manifest,
 )
-from livepeer_async.ingest.cluster import nodes
+from livepeer_async.ingest.cluster import nodes, workers
 from support.constants import TIMEOUT
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +154,8 @@ async def test_stop_ends_rows_as_unfinished(sandbox, cluster, folder, tmp_path):
     assert len(states) < 200
 
 
-async def test_missing_scheduler_is_named():
+async def test_missing_scheduler_is_named(monkeypatch):
+    monkeypatch.setattr(workers, "CONNECT_TIMEOUT", 0.1)
     with pytest.raises(ClusterError, match="no Dask scheduler responds at tcp://127"):
         async with nodes.connect("tcp://127.0.0.1:9", None):
             pass

@@ -55,12 +55,6 @@ def test_command_ends_if_all_its_workers_do(folder, tmp_path):
     assert b"Traceback" not in errors
 
 
-def test_no_journal_is_refused(folder):
-    done = run("ingest", folder, "--workers", 2, "--no-journal", LIVEPEER_API_KEY="key")
-    assert done.returncode == 2
-    assert b"--no-journal can't be combined with a cluster" in done.stderr
-
-
 def test_worker_without_an_api_key_ends_at_once():
     done = run("worker", "127.0.0.1:9")
     assert done.returncode == 2

@@ -87,6 +87,19 @@ async def tries_to_probe(client):
     return False
 
 
+async def ask_to_probe(board, client):
+    """Have a client ask for the right to probe, and get the response."""
+    await tries_to_probe(client)
+    board.exchange(client)
+
+
+def make_probe_due(board, client):
+    """Pause all because of one client, until a probe is due."""
+    client.pause(None, is_queue_full=False)
+    board.settle()
+    board.clock.advance(60)
+
+
 @pytest.fixture
 def clock():
     return VirtualClock(100.0)
@@ -108,9 +121,7 @@ async def test_pause_of_another_client_holds_here(board, clock):
 
 async def test_only_the_client_with_the_right_probes(board, clock):
     first, second, third = board.clients
-    first.pause(None, is_queue_full=False)
-    board.settle()
-    clock.advance(60)
+    make_probe_due(board, first)
     assert [await tries_to_probe(client) for client in board.clients] == [False] * 3
     board.exchange(second)
     board.settle()
@@ -124,11 +135,8 @@ async def test_only_the_client_with_the_right_probes(board, clock):
 
 async def test_refused_probe_extends_the_pause_of_all(board, clock):
     first, second, third = board.clients
-    first.pause(None, is_queue_full=False)
-    board.settle()
-    clock.advance(60)
-    await tries_to_probe(second)
-    board.exchange(second)
+    make_probe_due(board, first)
+    await ask_to_probe(board, second)
     assert await tries_to_probe(second)
     assert second.pause(30.0, is_queue_full=True)
     board.settle()
@@ -139,34 +147,25 @@ async def test_refused_probe_extends_the_pause_of_all(board, clock):
 
 async def test_probe_without_a_response_is_replaced_elsewhere(board, clock):
     first, second, _ = board.clients
-    first.pause(None, is_queue_full=False)
-    board.settle()
-    clock.advance(60)
+    make_probe_due(board, first)
     for _ in range(2):
-        await tries_to_probe(first)
-        board.exchange(first)
+        await ask_to_probe(board, first)
     assert board.prober is first
-    await tries_to_probe(second)
-    board.exchange(second)
+    await ask_to_probe(board, second)
     assert not await tries_to_probe(second)
     clock.advance(PROBE_TIMEOUT + 1)
-    await tries_to_probe(second)
-    board.exchange(second)
+    await ask_to_probe(board, second)
     assert await tries_to_probe(second)
 
 
 async def test_released_probe_is_replaced_at_once(board, clock):
     first, second, _ = board.clients
-    first.pause(None, is_queue_full=False)
-    board.settle()
-    clock.advance(60)
-    await tries_to_probe(first)
-    board.exchange(first)
+    make_probe_due(board, first)
+    await ask_to_probe(board, first)
     assert await tries_to_probe(first)
     first.release_probe()
     board.exchange(first)
-    await tries_to_probe(second)
-    board.exchange(second)
+    await ask_to_probe(board, second)
     assert await tries_to_probe(second)
 
 
@@ -228,14 +227,10 @@ def test_seconds_are_those_of_a_real_clock(clock):
 
 async def test_unused_right_to_probe_ends(board, clock):
     first, second, _ = board.clients
-    first.pause(None, is_queue_full=False)
-    board.settle()
-    clock.advance(60)
-    await tries_to_probe(first)
-    board.exchange(first)
+    make_probe_due(board, first)
+    await ask_to_probe(board, first)
     clock.advance(PROBE_TIMEOUT + 1)
-    await tries_to_probe(second)
-    board.exchange(second)
+    await ask_to_probe(board, second)
     assert await tries_to_probe(second)
     assert not await tries_to_probe(first)
 
