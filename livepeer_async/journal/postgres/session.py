@@ -42,8 +42,14 @@ STEP = 0.5
 CALL_STEP = 0.05
 # Seconds between two attempts to connect: doubled from the first to the last.
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0
-# Another process holds a row, or both wait for each other: the transaction is tried again.
-_CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
+# Another process holds a row, both wait for each other, or an administrator has cancelled the
+# statement: the transaction is tried again.
+_REPEATABLE = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.QueryCanceled,
+)
 
 
 def now() -> float:
@@ -197,7 +203,7 @@ class Session:
 
     def _handle(self, connection: Connection, failure: NotConnected) -> bool:
         """Handle an error of a transaction; whether another attempt may help."""
-        if isinstance(failure.__cause__, _CONFLICTS):
+        if isinstance(failure.__cause__, _REPEATABLE):
             return True
         if connection.closed or connection.broken:
             self._lose(connection)
@@ -256,10 +262,10 @@ class Session:
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
-        is_starting = STARTING in str(failure)
+        is_brief = STARTING in str(failure) or isinstance(failure.__cause__, _REPEATABLE)
         with self._changed:
-            gives_up = not (self._has_connected or is_starting)
-            self._failure = None if is_starting and not self._has_connected else failure
+            gives_up = not (self._has_connected or is_brief)
+            self._failure = None if is_brief and not self._has_connected else failure
             self._changed.notify_all()
         return gives_up
 
@@ -319,6 +325,8 @@ class Session:
             if (is_due or has_data or self._is_wanted) and self._connection is connection:
                 self._is_wanted = False
                 self._beat(connection)
+        except errors.QueryCanceled:
+            self._is_wanted = True
         except (psycopg.Error, OSError, RuntimeError):
             # The last one if the system has no thread left.
             self._lose(connection)
@@ -332,7 +340,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             # Another process holds a row for long, perhaps because it is stopped: next time.
-            with suppress(*_CONFLICTS):
+            with suppress(*_REPEATABLE):
                 self._events.session_used(connection)
         self._confirmed_at = self._used_at = sent
 
