@@ -7,9 +7,12 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from livepeer_async import RetryPolicy
 from livepeer_async.journal.postgres import connecting, session, store
+from livepeer_async.sandbox import Answer, Fault, On
 from support.clock import until
 from support.records import RECORD
+from support.sandbox import client_for, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +70,24 @@ async def test_cancelled_statement_of_the_thread_keeps_the_session(journal, post
         await cancel_waiting(postgres)
     await journal.open()
     assert postgres.lock_backends() == sessions
+
+
+async def test_cancelled_exchange_of_limits_is_repeated(postgres, monkeypatch):
+    monkeypatch.setattr(session, "HEARTBEAT", 0.05)
+    refusal = Fault(On(path="request-upload"), Answer(429, headers={"Retry-After": "300"}))
+    options = {"journal": postgres.url, "retry": RetryPolicy()}
+    async with (
+        sandbox_and_client(refusal, client=options) as (sandbox, first),
+        client_for(sandbox, **options) as second,
+        anyio.create_task_group() as tasks,
+    ):
+        await first.unfinished()
+        await second.unfinished()
+        with transaction(postgres, "LOCK livepeer_async.pauses"):
+            tasks.start_soon(first.upload, bytes(1000))
+            await cancel_waiting(postgres)
+        await until(lambda: second.throttle.is_paused)
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("end_statement", [cancel_waiting, time_out])

@@ -27,7 +27,7 @@ from livepeer_async.journal.postgres.connecting import (
     shut_down,
     time_limit,
 )
-from livepeer_async.journal.postgres.findings import STARTING, NotConnected, explained
+from livepeer_async.journal.postgres.findings import REPEATABLE, STARTING, NotConnected, explained
 from livepeer_async.journal.postgres.owners import HOLDS_LOCK, become_owner, delete_owner
 from livepeer_async.journal.postgres.processes import current_process
 
@@ -42,14 +42,6 @@ STEP = 0.5
 CALL_STEP = 0.05
 # Seconds between two attempts to connect: doubled from the first to the last.
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0
-# Another process holds a row, both wait for each other, or an administrator has cancelled the
-# statement: the transaction is tried again.
-_REPEATABLE = (
-    errors.LockNotAvailable,
-    errors.DeadlockDetected,
-    errors.SerializationFailure,
-    errors.QueryCanceled,
-)
 
 
 def now() -> float:
@@ -203,7 +195,7 @@ class Session:
 
     def _handle(self, connection: Connection, failure: NotConnected) -> bool:
         """Handle an error of a transaction; whether another attempt may help."""
-        if isinstance(failure.__cause__, _REPEATABLE):
+        if isinstance(failure.__cause__, REPEATABLE):
             return True
         if connection.closed or connection.broken:
             self._lose(connection)
@@ -262,7 +254,7 @@ class Session:
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
-        is_brief = STARTING in str(failure) or isinstance(failure.__cause__, _REPEATABLE)
+        is_brief = STARTING in str(failure) or isinstance(failure.__cause__, REPEATABLE)
         with self._changed:
             gives_up = not (self._has_connected or is_brief)
             self._failure = None if is_brief and not self._has_connected else failure
@@ -340,7 +332,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             # Another process holds a row for long, perhaps because it is stopped: next time.
-            with suppress(*_REPEATABLE):
+            with suppress(*REPEATABLE):
                 self._events.session_used(connection)
         self._confirmed_at = self._used_at = sent
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
 from livepeer_async.journal.postgres.connecting import Connection
+from livepeer_async.journal.postgres.findings import REPEATABLE
 from livepeer_async.journal.postgres.owners import CHANNEL, HAS_LOCK, IS_ALIVE
 from livepeer_async.scheduling.pauses import PROBE_TIMEOUT, Pause, PauseChanges
 from livepeer_async.scheduling.throttle import Throttle
 from livepeer_async.telemetry.events import JOURNAL_NOT_WRITTEN, log_event
-
-# The state stays unchanged, and the next exchange tries again.
-_CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
 
 _SET_RATE = "UPDATE owners SET max_rate = $3 WHERE account = $1 AND owner = $2"
 # A later pause than the one of the probe lets another client probe. The server's clock counts.
@@ -83,7 +81,8 @@ class SharedLimits:
         try:
             self._listen(connection)
             self._exchange(connection)
-        except _CONFLICTS:
+        except REPEATABLE:
+            # The state stays unchanged, and the next exchange tries again.
             return
         except psycopg.Error as error:
             if connection.closed:
