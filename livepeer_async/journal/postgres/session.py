@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import psycopg
+from psycopg import errors
 
 from livepeer_async.errors import JournalError, JournalUnavailable
 from livepeer_async.journal.busy_timeout import BusyTimeout
