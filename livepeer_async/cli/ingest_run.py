@@ -55,6 +55,7 @@ from livepeer_async.ingest import (
     ingest,
     open_manifest,
 )
+from livepeer_async.journal.location import is_postgres_url
 
 
 class IngestRun:
@@ -188,6 +189,10 @@ class IngestRun:
             if self._cluster is None:
                 await self._ingest_rows(client, manifest)
                 return
+            url = client.journal_location.value
+            if is_postgres_url(url):
+                # With its password, which others' workers don't get.
+                self._environment["LIVEPEER_JOURNAL"] = url
             opening_cluster = open_cluster(self._cluster, self._environment, print_note)
             async with opening_cluster as self._options["cluster"]:
                 await self._ingest_rows(client, manifest)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +12,7 @@ from ingest_cluster import processes
 from livepeer_async.sandbox import Sandbox
 from support.command_line import documents, lines_of, run, start
 from support.constants import TIMEOUT
+from support.postgres import PASSWORD
 
 
 @pytest.fixture
@@ -38,6 +40,21 @@ def test_workers_upload_to_the_embedded_sandbox(folder, tmp_path):
     assert b"distributed" not in done.stderr
     # Temporary folders of workers and the sandbox are gone.
     assert sorted(os.listdir(tmp_path)) == ["report.jsonl", "videos"]
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("is_option", [True, False])
+def test_workers_get_the_password_of_the_journal(folder, postgres, is_option):
+    videos = write_videos(folder, 2)
+    options = ["--workers", 1, "--json", "--verbose"]
+    journal = ["--journal", postgres.url] if is_option else []
+    variables = {} if is_option else {"LIVEPEER_JOURNAL": postgres.url}
+    with Sandbox(processing_seconds=0.0) as sandbox:
+        done = run("ingest", folder, *options, *journal, sandbox=sandbox, **variables)
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(done.stdout)) == len(videos)
+    assert PASSWORD not in (done.stdout + done.stderr).decode()
+    assert quote(PASSWORD) not in (done.stdout + done.stderr).decode()
 
 
 @pytest.mark.cluster
