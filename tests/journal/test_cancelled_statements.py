@@ -62,7 +62,7 @@ async def test_cancelled_statement_is_repeated(journal, postgres):
 
 
 async def test_cancelled_statement_of_the_thread_keeps_the_session(journal, postgres, monkeypatch):
-    monkeypatch.setattr(store, "TIDY_PERIOD", 0.0)
+    monkeypatch.setattr(store, "CLEANUP_INTERVAL", 0.0)
     monkeypatch.setattr(session, "HEARTBEAT", 0.05)
     await journal.open()
     sessions = postgres.lock_backends()
