@@ -30,8 +30,14 @@ NO_RIGHTS = (
     "schema livepeer_async that the role owns; later ones need USAGE on that schema, and SELECT, "
     "INSERT, UPDATE and DELETE on its tables"
 )
-# Another process holds a row, or both wait for each other: the transaction is tried again.
-CONFLICTS = errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure
+# Another process holds a row, both wait for each other, or an administrator has cancelled the
+# statement: it is tried again.
+REPEATABLE = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.QueryCanceled,
+)
 # By SQLSTATE; the first match counts.
 _FINDINGS: dict[type[Exception], str] = {
     errors.InsufficientPrivilege: NO_RIGHTS,

@@ -27,7 +27,7 @@ from livepeer_async.journal.postgres.connecting import (
     time_limit,
 )
 from livepeer_async.journal.postgres.findings import (
-    CONFLICTS,
+    REPEATABLE,
     STARTING,
     NotConnected,
     explained,
@@ -200,7 +200,7 @@ class Session:
 
     def _handle(self, connection: Connection, failure: NotConnected) -> bool:
         """Handle an error of a transaction; whether another attempt may help."""
-        if isinstance(failure.__cause__, CONFLICTS):
+        if isinstance(failure.__cause__, REPEATABLE):
             return True
         if connection.closed or connection.broken:
             self._lose(connection)
@@ -259,10 +259,10 @@ class Session:
 
     def _gives_up(self, failure: NotConnected) -> bool:
         """Report a failed attempt; whether it ends the thread."""
-        is_starting = STARTING in str(failure)
+        is_brief = STARTING in str(failure) or isinstance(failure.__cause__, REPEATABLE)
         with self._changed:
-            gives_up = not (self._has_connected or is_starting)
-            self._failure = None if is_starting and not self._has_connected else failure
+            gives_up = not (self._has_connected or is_brief)
+            self._failure = None if is_brief and not self._has_connected else failure
             self._changed.notify_all()
         return gives_up
 
@@ -322,6 +322,8 @@ class Session:
             if (is_due or has_data or self._is_wanted) and self._connection is connection:
                 self._is_wanted = False
                 self._beat(connection)
+        except errors.QueryCanceled:
+            self._is_wanted = True
         except (psycopg.Error, OSError, RuntimeError):
             # The last one if the system has no thread left.
             self._lose(connection)
@@ -335,7 +337,7 @@ class Session:
             if row is None or not row[0]:
                 raise psycopg.OperationalError("the session has lost its lock")
             # Another process holds a row for long, perhaps because it is stopped: next time.
-            with suppress(*CONFLICTS):
+            with suppress(*REPEATABLE):
                 self._events.session_used(connection)
         self._confirmed_at = self._used_at = sent
 

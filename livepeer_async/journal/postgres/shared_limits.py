@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from livepeer_async.journal.postgres.connecting import Connection
-from livepeer_async.journal.postgres.findings import CONFLICTS
+from livepeer_async.journal.postgres.findings import REPEATABLE
 from livepeer_async.journal.postgres.owners import CHANNEL, HAS_LOCK, IS_ALIVE
 from livepeer_async.scheduling.pauses import PROBE_TIMEOUT, Pause, PauseChanges
 from livepeer_async.scheduling.throttle import Throttle
@@ -81,8 +81,9 @@ class SharedLimits:
         try:
             self._listen(connection)
             self._exchange(connection)
-        except CONFLICTS:
-            return  # the state stays unchanged, and the next exchange tries again
+        except REPEATABLE:
+            # The state stays unchanged, and the next exchange tries again.
+            return
         except psycopg.Error as error:
             if connection.closed:
                 raise
