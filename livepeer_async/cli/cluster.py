@@ -1,4 +1,4 @@
-"""Opens the cluster of an ingestion: another's, one that listens here, or processes here."""
+"""Opens the cluster of an ingestion: an existing one, one that listens here, or processes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ STOP_TIMEOUT = 5.0
 
 @asynccontextmanager
 async def open_cluster(
-    options: ClusterOptions, environment: Mapping[str, str], say: Callable[[str], None]
+    options: ClusterOptions, environment: Mapping[str, str], notify: Callable[[str], None]
 ) -> AsyncGenerator[Any, None]:
     """Open a cluster beside a block, which gets a client of it.
 
     Args:
         options: which cluster.
         environment: variables for worker processes, beside those of this process.
-        say: prints a sentence.
+        notify: prints a sentence.
 
     Raises:
         ClusterError: the cluster can't be used, or all worker processes have ended.
@@ -58,7 +58,7 @@ async def open_cluster(
         elif options.listen:
             needs = " --insecure" * (options.tls is None and not is_loopback(options.host))
             needs += ", and its --tls-ca, --tls-cert and --tls-key" * (options.tls is not None)
-            say(f"workers join with: livepeer-async worker {place}{needs}")
+            notify(f"workers join with: livepeer-async worker {place}{needs}")
         connecting = nodes.connect(address, nodes.make_security(options.tls))
         yield await stack.enter_async_context(connecting)
 

@@ -1,4 +1,4 @@
-"""Notices that the queue of the account limits an ingestion, which no further machine changes."""
+"""Detects that the account's full queue limits an ingestion, which more machines can't change."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class OpenJournal:
                 await run_shielded(self._release, timeout=timeout, grace=RELEASE_TIMEOUT)
 
     async def identify(self) -> str:
-        """Return what is the same in all clients of this journal, and only there.
+        """Return an ID of the journal, which is the same for all of its clients.
 
         Raises:
             JournalError: the journal can't be read.

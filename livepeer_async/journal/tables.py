@@ -121,7 +121,7 @@ class Store(Protocol):
         ...
 
     def identify(self, tables: Tables) -> str:
-        """Return what is the same in all clients of the database, and only there."""
+        """Return an ID of the database, which is the same for all of its clients."""
         ...
 
     def claim(self, tables: Tables, key: str) -> None:

@@ -74,7 +74,7 @@ class Pauses:
         self._count = 0
         self._until = 0.0
         self._probed_at: float | None = None
-        # Calls for an exchange; None without a connected journal.
+        # Asks for an exchange; None without a connected journal.
         self._wake: Callable[[], None] | None = None
         self._version = 0
         self._has_changed = self._has_released = False
@@ -114,7 +114,7 @@ class Pauses:
         with self._lock:
             self._probed_at = None
             self._has_released = True
-            self._changed()
+            self._record_change()
 
     def pause(self, retry_after: float | None, *, is_queue_full: bool) -> bool:
         """Pause all requests; return False if the request was sent before a pause.
@@ -137,7 +137,7 @@ class Pauses:
             )
             self._until, self._probed_at = now + delay, None
             self._has_changed = True
-            self._changed()
+            self._record_change()
         _log_pause("the server asks for less load", delay, self._count)
         return True
 
@@ -151,7 +151,7 @@ class Pauses:
                 return
             self._count, self._probed_at = 0, None
             self._has_changed = True
-            self._changed()
+            self._record_change()
         log_event(REQUESTS_RESUMED, "requests are sent again", pauses=count)
 
     def attach(self, wake: Callable[[], None]) -> None:
@@ -162,11 +162,11 @@ class Pauses:
         """
         with self._lock:
             self._wake = wake
-            # Only a pause that it met alone is told: the others may have ended an older one, and an
-            # earlier success says nothing about theirs.
+            # The others only learn of a pause that it met alone: they may have ended an older one,
+            # and an earlier success says nothing about theirs.
             self._has_changed = self._has_changed and self._count > 0
             self._has_released = self._wants_probe = False
-            self._changed()
+            self._record_change()
 
     def detach(self) -> None:
         """Keep the pauses to this client, because the others can't be reached."""
@@ -231,8 +231,8 @@ class Pauses:
                 self._wake()
             return False
 
-    def _changed(self) -> None:
-        """Have the others told, in another thread."""
+    def _record_change(self) -> None:
+        """Ask for an exchange with the others, which happens in another thread."""
         self._version += 1
         self._granted_at = -inf
         if self._wake is not None:

@@ -181,7 +181,7 @@ class Throttle:
         self.pauses.attach(wake)
 
     def detach(self) -> None:
-        """Keep the pauses to this client, and its share of the rate; for any thread."""
+        """Keep pauses to this client, and its share of the rate; may be called in any thread."""
         self._wake = None
         self.pauses.detach()
 

@@ -1,4 +1,4 @@
-"""What an administrator asks of a journal on PostgreSQL: its accounts and its owners.
+"""Administration of a journal on PostgreSQL: lists accounts and owners, and ends sessions.
 
 Everything here blocks, and uses a session of its own that owns nothing.
 """

@@ -1,4 +1,4 @@
-"""What errors of PostgreSQL, libpq and poolers mean for a user, and what to do."""
+"""Explanations of errors of PostgreSQL, libpq and poolers, with advice."""
 
 from __future__ import annotations
 

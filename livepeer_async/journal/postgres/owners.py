@@ -37,7 +37,7 @@ _FIND = f"""SELECT {_COLUMNS} FROM claims JOIN owners USING (owner)
 _FIND_LOST = f"SELECT {_COLUMNS} FROM owners WHERE account = $1 AND lost_at IS NOT NULL"
 _NOTE_LOST = f"""UPDATE owners SET lost_at = now()
     WHERE account = $1 AND lost_at IS NULL AND NOT {IS_ALIVE}"""
-_TAKE = "SELECT pg_try_advisory_lock($1, $2), EXISTS (SELECT FROM owners WHERE owner = $2::int)"
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2), EXISTS (SELECT FROM owners WHERE owner = $2::int)"
 _DELETE = f"""
 WITH gone AS (DELETE FROM owners WHERE owner = $1 RETURNING account, max_rate)
 SELECT pg_notify('{CHANNEL}' || account, $1::text) FROM gone WHERE max_rate IS NOT NULL"""
@@ -62,7 +62,7 @@ class Owner(Struct, frozen=True):
 def become_owner(
     connection: Connection, account: str, process: Process, former: set[int]
 ) -> tuple[int, set[bytes]]:
-    """Take a new lock, and the claims of former owners unless others have taken them.
+    """Acquire a new lock, and take over the claims of former owners that others don't have by now.
 
     Args:
         connection: the session that holds the lock.
@@ -73,7 +73,7 @@ def become_owner(
     Returns:
         The owner's number, and the IDs of the keys that it has claims on.
     """
-    number, previous = _take_lock(connection), list(former)
+    number, previous = _acquire_lock(connection), list(former)
     # The commit may succeed without a response.
     former.add(number)
     with connection.transaction():
@@ -111,11 +111,11 @@ def delete_owner(connection: Connection, number: int) -> None:
     connection.execute(_DELETE.encode(), (number,))
 
 
-def _take_lock(connection: Connection) -> int:
-    """Take the lock of a number that no owner has."""
+def _acquire_lock(connection: Connection) -> int:
+    """Acquire the lock of a number that no owner has."""
     while True:
         number = 1 + secrets.randbelow(MAX_OWNER)
-        row = connection.execute(_TAKE.encode(), (NAMESPACE, number)).fetchone()
+        row = connection.execute(_TRY_LOCK.encode(), (NAMESPACE, number)).fetchone()
         is_locked, is_taken = row or (False, True)
         if is_locked and not is_taken:
             return number

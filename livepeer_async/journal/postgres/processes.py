@@ -1,4 +1,4 @@
-"""Which process an owner is, and whether it has certainly ended."""
+"""The process of an owner, as other machines know it, and whether it has certainly ended."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def now() -> float:
 
 
 class SessionEvents(Protocol):
-    """What a session reports, from its thread; a loss from any thread."""
+    """Callbacks of a session, in its thread; `session_lost` in any thread."""
 
     def session_opened(self, claimed: set[bytes]) -> None:
         """Note the IDs of the keys that are claimed, before the first transaction."""
@@ -79,7 +79,7 @@ class Session:
         url: of the database.
         location: the URL without secrets.
         account: a fingerprint of the account.
-        events: told of what happens to the session.
+        events: called when the session is opened, used or lost.
 
     Attributes:
         owner: the number of the lock; None before the first session.

@@ -41,12 +41,12 @@ _NOTIFY = f"SELECT pg_notify('{CHANNEL}' || $1, $2::text)"
 
 
 class SharedLimits:
-    """Exchanges the limits of one client with those of the others; all calls are of the session.
+    """Exchanges the limits of one client with those of the others; called by the session.
 
     Args:
         throttle: of the client.
         account: a fingerprint of the account.
-        wake: lets the session call `exchange` soon.
+        wake: has the session call `exchange` soon.
     """
 
     def __init__(self, throttle: Throttle, account: str, wake: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ class SharedLimits:
         self._throttle.detach()
 
     def exchange(self, connection: Connection, owner: int) -> None:
-        """Tell the other clients what has changed, and take over what they have told.
+        """Publish what has changed here, and adopt the state that all clients share.
 
         Args:
             connection: of the session, outside of a transaction.

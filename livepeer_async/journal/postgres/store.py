@@ -174,7 +174,7 @@ class PostgresStore:
         self._lost.discard(key)
 
     def identify(self, tables: Tables) -> str:
-        """Return what is the same in all clients of the database, whatever their URLs."""
+        """Return an ID of the database, which is the same for all URLs."""
         identity: str = tables.execute(_IDENTITY)[0][0]
         return identity
 
