@@ -109,17 +109,7 @@ class Components:
         unpaused = UnpausedTransport(self.transport, throttle)
         self.unpaused = Session(account, unpaused, retry=retry, clock=clock)
         self.waiter = Waiter(self.session, clock=clock)
-        # A restart of its database doesn't end a job that waits for a full queue for hours.
-        self.journal = (
-            journals.Journal(
-                journal,
-                account=account.fingerprint,
-                throttle=throttle,
-                outage_timeout=retry.busy_timeout,
-            )
-            if journal
-            else None
-        )
+        self.journal = _make_journal(journal, account, throttle, retry) if journal else None
         self.assets = Assets(self.session, self.waiter)
         self.tasks = Tasks(self.session)
         self.playback = Playback(self.session)
@@ -149,3 +139,13 @@ class Components:
             slot_queue=SlotQueue(self.throttle),
             descriptors=descriptors,
         )
+
+
+def _make_journal(
+    journal: str | os.PathLike[str], account: Account, throttle: Throttle, retry: RetryPolicy
+) -> journals.Journal:
+    # A restart of its database doesn't end a job that waits for a full queue for hours.
+    timeout = retry.busy_timeout
+    return journals.Journal(
+        journal, account=account.fingerprint, throttle=throttle, outage_timeout=timeout
+    )
