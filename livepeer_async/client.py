@@ -12,7 +12,7 @@ from livepeer_async.client_uploads import UploadCalls
 from livepeer_async.deferred import deferred_module
 from livepeer_async.errors import ConfigurationError
 from livepeer_async.http.shortages import is_shortage, shortage_error
-from livepeer_async.redaction import Hidden, hides_variables
+from livepeer_async.redaction import hides_variables
 
 if TYPE_CHECKING:
     from livepeer_async import client_types as types
@@ -54,7 +54,6 @@ class AsyncLivepeer(UploadCalls):
         throttle: `max_rate` of all uploads, and their `concurrency` in each event loop; both may be
             changed while they run.
         journal: the records of uploads; None without a journal.
-        journal_location: its path or URL as it was passed, in `.value`; the repr hides it.
         retry, timeouts: the policy and the limits that were passed, or the defaults.
 
     Raises:
@@ -97,7 +96,6 @@ class AsyncLivepeer(UploadCalls):
         self.timeouts: types.Timeouts = components.as_timeouts(timeout)
         self.throttle: types.Throttle = made.throttle
         self.journal: types.Journal | None = made.journal
-        self.journal_location = Hidden(journal)
         self.assets: types.Assets = made.assets
         self.tasks: types.Tasks = made.tasks
         self.playback: types.Playback = made.playback

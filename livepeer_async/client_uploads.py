@@ -299,12 +299,18 @@ class UploadCalls:
         """Delete a leftover asset, unless it is already gone, and its record in the journal.
 
         Raises:
+            UploadInUse: an upload of the asset is running, here or in another process.
             LivepeerError: the asset or the record can't be deleted.
         """
-        with suppress(NotFound):
-            await self.assets.delete(asset_id)
-        if self.journal is not None:
-            for record in await self.journal.interrupted():
-                if record.asset_id == asset_id:
-                    await self.journal.abandon(record, is_useless=True)
-            await self.journal.drop_orphan(asset_id)
+        journal = self.journal
+        if journal is None:
+            with suppress(NotFound):
+                await self.assets.delete(asset_id)
+            return
+        async with journal.acquire_asset(asset_id) as records:
+            with suppress(NotFound):
+                await self.assets.delete(asset_id)
+            for record in records:
+                if record.is_unresumable:
+                    await journal.abandon(record, is_useless=True)
+            await journal.drop_orphan(asset_id)

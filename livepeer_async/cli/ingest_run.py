@@ -189,7 +189,7 @@ class IngestRun:
             if self._cluster is None:
                 await self._ingest_rows(client, manifest)
                 return
-            url = client.journal_location.value
+            url = None if client.journal is None else client.journal.location.value
             if is_postgres_url(url):
                 # With its password, which others' workers don't get.
                 self._environment["LIVEPEER_JOURNAL"] = url

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
 import msgspec
@@ -76,6 +76,20 @@ class Journal(OpenJournal):
                 self._store.written.discard(key)
                 raise
             yield record
+
+    @asynccontextmanager
+    async def acquire_asset(self, asset_id: str) -> AsyncGenerator[list[Record], None]:
+        """Hold the leases on all keys of an asset until the block ends; return their records.
+
+        Raises:
+            UploadInUse: an upload of the asset is running.
+            JournalError: the journal can't be read or written.
+        """
+        async with AsyncExitStack() as stack:
+            known = [*await self.records(), *await self.keyless_records()]
+            keys = [record.key for record in known if record.asset_id == asset_id]
+            found = [await stack.enter_async_context(self.acquire(key)) for key in keys]
+            yield [record for record in found if record and record.asset_id == asset_id]
 
     @asynccontextmanager
     async def acquire_keyless(self) -> AsyncGenerator[str, None]:

@@ -24,6 +24,7 @@ from livepeer_async.journal.location import is_postgres_url
 from livepeer_async.journal.records import Record
 from livepeer_async.journal.sqlite.store import SqliteStore
 from livepeer_async.journal.tables import ClaimPending, Store, Tables, find_record, in_use_error
+from livepeer_async.redaction import Hidden
 from livepeer_async.scheduling.throttle import Throttle
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class OpenJournal:
 
     Attributes:
         path: the file, or the URL without its password.
+        location: the file or the URL as it was passed, in `.value`; the repr hides it.
         has_new_orphans: as in `Journal`.
     """
 
@@ -74,6 +76,7 @@ class OpenJournal:
     ) -> None:
         self._store = _make_store(path, account, throttle, outage_timeout)
         self.path = self._store.location
+        self.location = Hidden(os.fspath(path))
         self._loops = LoopLocal(self._make_loop_state, aclose=self._close_at_end)
         self.has_new_orphans = True
 

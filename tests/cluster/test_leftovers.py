@@ -94,6 +94,7 @@ async def test_request_of_a_killed_process_is_a_leftover_for_others(postgres, st
         assert (left.asset.id, left.is_ours) == (sandbox.assets[0].id, False)
 
 
+@pytest.mark.cluster  # waits for the grace period
 async def test_killed_upload_is_unfinished_for_others(postgres, start, kill, tmp_path):
     path = tmp_path / "talk.mp4"
     path.write_bytes(bytes(1000))

@@ -2,12 +2,13 @@
 
 import pytest
 
-from livepeer_async import RetriesExhausted, SourceEmpty
+from livepeer_async import RetriesExhausted, SourceEmpty, UploadInUse
 from livepeer_async.journal.records import Record, RecordState
-from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On
+from livepeer_async.sandbox import Answer, ChangeBody, CutConnection, Fault, On, Stall
 from livepeer_async.sources.identity import SourceIdentity
+from support.constants import VERY_LONG
 from support.records import ON_BOTH
-from support.sandbox import make_bytes, sandbox_and_client
+from support.sandbox import PART, client_for, make_bytes, sandbox_and_client
 
 pytestmark = pytest.mark.anyio
 
@@ -141,4 +142,18 @@ async def test_refused_deletion_keeps_and_reports_the_leftover(sandbox, livepeer
     assert leftover.is_ours
     assert (await livepeer.clean_up()).found == ()
     await livepeer.clean_up()
+    assert sandbox.assets[0].is_deleted
+
+
+@ON_BOTH
+async def test_asset_of_a_running_upload_is_not_deleted(sandbox, livepeer, journal):
+    sandbox.faults.append(Fault(On(method="PATCH"), Stall(VERY_LONG)))
+    async with client_for(sandbox, journal) as other:
+        upload = await livepeer.start_upload(make_bytes(3 * PART), "a.mp4", key="one")
+        with pytest.raises(UploadInUse):
+            await other.delete_leftover(upload.asset.id)
+        assert not sandbox.assets[0].is_deleted
+        upload.stop()
+        await livepeer.aclose()
+        await other.delete_leftover(upload.asset.id)
     assert sandbox.assets[0].is_deleted

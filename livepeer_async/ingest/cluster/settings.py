@@ -29,7 +29,7 @@ def describe_run(livepeer: AsyncLivepeer, options: RowOptions, outage_timeout: f
             "ingest(cluster=...) needs a journal that all workers can use; pass journal= to "
             "AsyncLivepeer"
         )
-    url = livepeer.journal_location.value
+    url = livepeer.journal.location.value
     is_shared = is_postgres_url(url)
     return Run(
         id=uuid4().hex,
