@@ -52,7 +52,7 @@ versions of livepeer-async and Dask.
 
 # Interruptions
 
-A row that is given out twice is uploaded once: its lease in the journal decides, never Dask.
+A row that is given out twice is uploaded once: its claim in the journal decides, never Dask.
 
     Found                                   Result
     --------------------------------------  --------------------------------------------------------

@@ -1,6 +1,6 @@
 """Hands out the rows of an ingestion to the workers of a Dask cluster.
 
-Dask may run a batch twice; the journal's leases keep its rows from being uploaded twice.
+Dask may run a batch twice; the claims in the journal keep its rows from being uploaded twice.
 """
 
 from __future__ import annotations
