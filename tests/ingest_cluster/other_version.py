@@ -2,8 +2,9 @@
 
 from livepeer_async import version
 
-version.__version__ = "0.0.1"
+if __name__ == "__main__":
+    version.__version__ = "0.0.1"
 
-from livepeer_async.cli import main  # noqa: E402 - it imports the version
+    from livepeer_async.cli import main  # it imports the version
 
-main()
+    main()

@@ -15,4 +15,5 @@ async def main():
         await anyio.sleep_forever()
 
 
-anyio.run(main)
+if __name__ == "__main__":
+    anyio.run(main)
