@@ -10,12 +10,14 @@ from livepeer_async.sandbox import Answer, Fault, On
 
 
 @pytest.fixture(autouse=True)
-def httpx_log():
-    """Restore the logger of httpx."""
-    log = logging.getLogger("httpx")
-    kept = list(log.handlers), log.level, log.propagate
+def restored_loggers():
+    """Restore the loggers that the command changes."""
+    logs = [logging.getLogger(name) for name in ("httpx", "livepeer_async")]
+    kept = [(list(log.handlers), log.level, log.propagate) for log in logs]
     yield
-    log.handlers[:], log.level, log.propagate = kept
+    for log, (handlers, level, propagate) in zip(logs, kept, strict=True):
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 @pytest.mark.parametrize("command", ["upload", "ingest"])
