@@ -79,7 +79,8 @@ async def test_unread_failure_is_logged_once(path, caplog):
     with no_asyncio_logs():
         async with sandbox_and_client(refused, **SMALL_S3) as (_, livepeer):
             upload = await livepeer.start_upload(path)
-            await until(lambda: upload.error is not None)
+            await until(lambda: "failed" in caplog.text)
+        assert upload.error is not None
     del upload
     gc.collect()
     failures = [it for it in caplog.records if "failed" in it.message]
